@@ -1,0 +1,91 @@
+//! Answering a batch of queries: where each block may be, in which order to try, and what the outcome means.
+//!
+//! The reading and checking of one CAR's sections is in [`super::pass`].
+
+use std::sync::atomic::Ordering;
+
+use super::files::Reach;
+use super::pass::{Pass, Tried};
+use super::state::Candidate;
+use super::{Catalog, Found, Query};
+
+/// Places of one block that are tried before it is given up as unknown.
+const MAX_PLACES: usize = 8;
+
+/// A candidate for a query.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// Number of the query
+    pub(crate) query: usize,
+    pub(crate) candidate: Candidate,
+}
+
+impl Catalog {
+    /// Answers queries, in their order. Blocks that lie near each other in a CAR are read together, so large batches
+    /// are cheaper; all the blocks of a batch are in memory at once.
+    ///
+    /// It blocks on the disk, and never panics or waits for an index to be built. No answer is [`Found::Later`].
+    pub fn read(&self, queries: &[Query]) -> Vec<Found> {
+        self.read_within(Reach::Disk, queries)
+    }
+
+    /// The same, without waiting for the disk: what is not in the page cache is [`Found::Later`].
+    pub fn read_cached(&self, queries: &[Query]) -> Vec<Found> {
+        self.read_within(Reach::Cache, queries)
+    }
+
+    fn read_within(&self, reach: Reach, queries: &[Query]) -> Vec<Found> {
+        let metrics = &self.metrics.catalog;
+        let mut answers = vec![Found::Missing; queries.len()];
+        let mut open: Vec<usize> = (0..queries.len()).collect();
+        for round in 0..MAX_PLACES {
+            let steps = self.plan(queries, &open, round);
+            if steps.is_empty() {
+                open.clear();
+                break;
+            }
+            open.clear();
+            for group in steps.chunk_by(|a, b| a.candidate.car.serial == b.candidate.car.serial) {
+                Pass::run(self, reach, queries, group, |query, tried| match tried {
+                    Tried::Found(found) => answers[query] = found,
+                    Tried::NotThere => open.push(query),
+                    Tried::Later => answers[query] = Found::Later,
+                    Tried::Failed => {
+                        answers[query] = Found::Unknown;
+                        open.push(query);
+                    }
+                });
+            }
+            if open.is_empty() {
+                break;
+            }
+        }
+        // Whoever is still open has more places than are tried.
+        for query in open {
+            answers[query] = Found::Unknown;
+        }
+        if self.unsure.load(Ordering::Relaxed) {
+            answers.iter_mut().filter(|answer| **answer == Found::Missing).for_each(|answer| *answer = Found::Unknown);
+        }
+        let count = |of: &Found| answers.iter().filter(|answer| *answer == of).count() as u64;
+        // What comes later is counted then.
+        metrics.lookups.inc_by(queries.len() as u64 - count(&Found::Later));
+        metrics.missing.inc_by(count(&Found::Missing));
+        metrics.unknown.inc_by(count(&Found::Unknown));
+        answers
+    }
+
+    /// The `round`th place of each open query that has so many, in the order of CARs and offsets.
+    fn plan(&self, queries: &[Query], open: &[usize], round: usize) -> Vec<Step> {
+        let state = self.state.lock();
+        let candidate = |query: usize| {
+            let multihash = &queries[query].multihash;
+            state.candidates(multihash.code(), multihash.digest()).nth(round)
+        };
+        let mut steps: Vec<Step> =
+            open.iter().filter_map(|&query| Some(Step { query, candidate: candidate(query)? })).collect();
+        drop(state);
+        steps.sort_unstable_by_key(|step| (step.candidate.car.serial, step.candidate.offset));
+        steps
+    }
+}

@@ -1,0 +1,149 @@
+//! `hoverboard serve`: from a checked configuration to a running server, and back down in good order.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use multiaddr::{Multiaddr, Protocol};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{Admin, Readiness};
+use crate::catalog::{Catalog, CatalogOptions, Watcher};
+use crate::cli::ServeArgs;
+use crate::config::{ConfigError, ServeConfig};
+use crate::metrics::Metrics;
+use crate::shared::Shared;
+use crate::{identity, listen, net, progress};
+
+use super::{Failure, printed};
+
+/// How long the process waits for its own threads at the very end: a read from a disk that does not answer cannot
+/// hold it up.
+const LAST_WAIT: Duration = Duration::from_millis(500);
+
+pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
+    let config = ServeConfig::parse(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
+    let result = runtime.block_on(serve(config));
+    runtime.shutdown_timeout(LAST_WAIT);
+    result
+}
+
+async fn serve(config: ServeConfig) -> Result<(), Failure> {
+    let mut stop = Stop::new()?;
+    raise_descriptor_limit();
+    let identity = identity::load_or_create(config.key.as_deref(), &config.state).map_err(ConfigError::from)?;
+    let metrics = Arc::new(Metrics::new());
+    let readiness = Arc::new(Readiness::default());
+
+    // Ports first: that one is taken should be known before the minutes that indexes may take.
+    let listeners = listen::bind_all(&config.listen)?;
+    let admin = Admin::bind(config.admin, metrics.clone(), readiness.clone()).await?;
+    if let Ok(addr) = admin.local_addr() {
+        tracing::info!(%addr, "admin pages");
+    }
+    tokio::spawn(admin.run());
+
+    let open = tokio::task::spawn_blocking({
+        let (config, metrics) = (config.clone(), metrics.clone());
+        move || open_catalog(&config, metrics)
+    });
+    let catalog = tokio::select! {
+        opened = open => opened.map_err(|error| Failure::Failed(format!("indexing failed: {error}")))??,
+        () = stop.asked() => return Ok(()),
+    };
+    let watcher = Watcher::start(catalog.clone(), config.rescan)
+        .map_err(|error| Failure::Failed(format!("cannot start a thread: {error}")))?;
+
+    let addresses = if config.announce.is_empty() {
+        listeners.iter().flat_map(listen::Bound::multiaddrs).collect()
+    } else {
+        config.announce.clone()
+    };
+    let peer = identity.public().to_peer_id();
+    let (drain_for, shared) = (config.drain, Arc::new(Shared { identity, catalog, metrics, config, addresses }));
+    let drain = CancellationToken::new();
+    let mut server = tokio::spawn(net::serve(shared.clone(), listeners, drain.clone()));
+    readiness.set(true);
+    print_addresses(&shared.addresses, Protocol::P2p(peer))?;
+
+    tokio::select! {
+        () = stop.asked() => {}
+        ended = &mut server => return Err(Failure::Failed(format!("the server ended by itself: {ended:?}"))),
+    }
+    readiness.set(false);
+    tracing::info!(wait = ?drain_for, "stopping: what was begun is finished; a second signal stops at once");
+    drain.cancel();
+    tokio::select! {
+        _ = &mut server => tracing::info!("stopped"),
+        () = tokio::time::sleep(drain_for) => tracing::warn!("stopped with connections still open: --drain is over"),
+        () = stop.asked() => tracing::warn!("stopped at once"),
+    }
+    watcher.stop();
+    Ok(())
+}
+
+/// Indexes what is to be served, with a progress bar.
+fn open_catalog(config: &ServeConfig, metrics: Arc<Metrics>) -> Result<Arc<Catalog>, Failure> {
+    let options = CatalogOptions {
+        paths: config.paths.clone(),
+        state: Some(config.state.clone()),
+        always_verify: config.always_verify,
+        strict: config.strict,
+    };
+    let bar = progress::bytes("indexing");
+    let opened = Catalog::open(options, metrics, &bar);
+    bar.finish_and_clear();
+    let catalog = opened.map_err(|error| Failure::Failed(error.to_string()))?;
+    let (cars, records) = catalog.size();
+    tracing::info!(cars, blocks = records, "indexed");
+    if cars == 0 {
+        tracing::warn!("no CAR file found in the given paths yet");
+    }
+    Ok(Arc::new(catalog))
+}
+
+/// Every connection and every CAR that is being read takes a file descriptor, and the usual limit of 1,024 is for
+/// programs that have few.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Scripts read these lines: nothing else goes to stdout.
+fn print_addresses(addresses: &[Multiaddr], peer: Protocol<'_>) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let lines = addresses.iter().try_for_each(|addr| writeln!(out, "{}", addr.clone().with(peer.clone())));
+    printed(lines.and_then(|()| out.flush()))
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
+    term: Signal,
+    int: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, Failure> {
+        let failed = |error| Failure::Failed(format!("cannot listen to signals: {error}"));
+        Ok(Self {
+            term: signal(SignalKind::terminate()).map_err(failed)?,
+            int: signal(SignalKind::interrupt()).map_err(failed)?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}

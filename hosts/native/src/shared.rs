@@ -1,0 +1,25 @@
+//! What every connection of a serving process shares.
+
+use std::sync::Arc;
+
+use libp2p_identity::Keypair;
+use multiaddr::Multiaddr;
+
+use crate::catalog::Catalog;
+use crate::config::ServeConfig;
+use crate::metrics::Metrics;
+
+/// Made once by `serve`, handed to the network as an [`Arc`].
+#[derive(Debug)]
+pub struct Shared {
+    /// Who we are
+    pub identity: Keypair,
+    /// The blocks
+    pub catalog: Arc<Catalog>,
+    /// The counters
+    pub metrics: Arc<Metrics>,
+    /// What was asked for
+    pub config: ServeConfig,
+    /// The addresses to tell peers, without `/p2p`
+    pub addresses: Vec<Multiaddr>,
+}

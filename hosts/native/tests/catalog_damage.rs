@@ -1,0 +1,300 @@
+//! CARs that are damaged, lied about, or changed under a running server: nothing false is sent, and nothing false is
+//! said.
+
+mod common;
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::{Block, Served, age, assert_served, car_of, cid, data, have, read, settle, want, write_car};
+use hoverboard::catalog::{CatalogError, Found};
+use hoverboard_car::SectionOffset;
+use hoverboard_car::index::{Codec, IndexBuilder};
+
+fn writable(path: &std::path::Path) -> File {
+    OpenOptions::new().read(true).write(true).open(path).expect("opened")
+}
+
+/// Bytes of varint and CID before the data of blocks of 127 to 16,000 bytes.
+const HEAD: u64 = 2 + 36;
+
+#[test]
+fn a_block_overwritten_in_place_with_size_and_mtime_put_back_is_never_sent() {
+    let served = Served::new();
+    let path = served.path("a.car");
+    let blocks = car_of(&path, 1, 20, 2_000);
+    age(&path);
+    let catalog = served.open();
+    assert_served(&catalog, &blocks);
+    assert_served(&catalog, &blocks);
+    let hashed = served.metrics.catalog.hashed_bytes.get();
+
+    let modified = std::fs::metadata(&path).expect("there").modified().expect("a time");
+    let file = writable(&path);
+    file.write_all_at(b"!", blocks[7].offset.0 + HEAD + 1_000).expect("written");
+    file.set_modified(modified).expect("put back");
+
+    assert_eq!(read(&catalog, &blocks[7].cid), Found::Unknown);
+    assert_eq!(served.metrics.catalog.corrupt.get(), 1);
+    assert_served(&catalog, &blocks[..7]);
+    assert_served(&catalog, &blocks[8..]);
+    assert_eq!(
+        served.metrics.catalog.hashed_bytes.get(),
+        hashed + 40_000,
+        "all are hashed again, what is sent included"
+    );
+    settle(&catalog);
+    assert_eq!(read(&catalog, &blocks[7].cid), Found::Unknown, "it is in the index: no miss");
+}
+
+#[test]
+fn readers_under_a_writer_get_the_block_or_nothing() {
+    let served = Served::new();
+    let path = served.path("a.car");
+    let blocks = car_of(&path, 1, 64, 8_000);
+    let catalog = served.open();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let file = writable(&path);
+            for round in 0..200u64 {
+                let block = &blocks[(round % 64) as usize];
+                let at = block.offset.0 + HEAD;
+                file.write_all_at(&[round as u8; 4_000], at + 1_000).expect("written");
+                // Long enough for readers to see it.
+                std::thread::sleep(std::time::Duration::from_micros(200));
+                file.write_all_at(&block.data, at).expect("put back");
+            }
+            done.store(true, Ordering::Release);
+        });
+        let queries: Vec<_> = blocks.iter().map(|block| want(&block.cid)).collect();
+        while !done.load(Ordering::Acquire) {
+            for (block, found) in blocks.iter().zip(catalog.read(&queries)) {
+                match found {
+                    Found::Block(bytes) => assert!(bytes == block.data, "a wrong byte"),
+                    Found::Unknown => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    });
+    settle(&catalog);
+    assert_served(&catalog, &blocks);
+}
+
+#[test]
+fn truncation_under_readers_loses_the_blocks_behind_it_and_no_others() {
+    let served = Served::new();
+    let path = served.path("a.car");
+    let blocks = car_of(&path, 1, 100, 3_000);
+    let catalog = served.open();
+    writable(&path).set_len(blocks[60].offset.0 + 10).expect("truncated");
+    let answers = |found: &Found| matches!(found, Found::Unknown | Found::Block(_));
+    assert!(
+        blocks.iter().all(|block| answers(&read(&catalog, &block.cid))),
+        "until it is indexed again nothing is missing"
+    );
+    assert_served(&catalog, &blocks[..60]);
+    settle(&catalog);
+    assert_served(&catalog, &blocks[..60]);
+    assert!(blocks[60..].iter().all(|block| read(&catalog, &block.cid) == Found::Missing));
+    assert_eq!(served.metrics.catalog.damaged_cars.get(), 1);
+}
+
+#[test]
+fn a_car_replaced_by_another_serves_the_other() {
+    let served = Served::new();
+    let path = served.path("a.car");
+    let old = car_of(&path, 1, 30, 500);
+    let catalog = served.open();
+    assert_served(&catalog, &old);
+    let new = car_of(&served.path("new"), 2, 40, 600);
+    std::fs::rename(served.path("new"), &path).expect("renamed");
+    assert_served(&catalog, &old);
+    settle(&catalog);
+    assert_served(&catalog, &new);
+    assert!(old.iter().all(|block| read(&catalog, &block.cid) == Found::Missing));
+}
+
+#[test]
+fn cars_and_folders_come_and_go() {
+    let served = Served::new();
+    let catalog = served.open();
+    assert_eq!(catalog.size(), (0, 0));
+    std::fs::create_dir(served.path("sub")).expect("made");
+    let one = car_of(&served.path("one.car"), 1, 10, 100);
+    let two = car_of(&served.path("sub/two.car"), 2, 10, 100);
+    catalog.refresh();
+    assert_eq!(catalog.size(), (0, 0), "a file just seen may still be growing");
+    catalog.refresh();
+    assert_served(&catalog, &one);
+    assert_served(&catalog, &two);
+    std::fs::remove_dir_all(served.path("sub")).expect("removed");
+    catalog.refresh();
+    assert!(two.iter().all(|block| read(&catalog, &block.cid) == Found::Missing));
+    assert_served(&catalog, &one);
+    assert_eq!(served.metrics.catalog.cars.get(), 1);
+    assert_eq!(served.metrics.catalog.records.get(), 10);
+}
+
+#[test]
+fn a_block_in_two_cars_is_served_by_the_second_when_the_first_fails() {
+    for damaged in ["a.car", "b.car"] {
+        let served = Served::new();
+        let blocks = car_of(&served.path("a.car"), 1, 10, 2_000);
+        car_of(&served.path("b.car"), 1, 10, 2_000);
+        let catalog = served.open();
+        let file = writable(&served.path(damaged));
+        for block in &blocks {
+            file.write_all_at(b"!!", block.offset.0 + HEAD + 5).expect("written");
+        }
+        assert_served(&catalog, &blocks);
+    }
+}
+
+#[test]
+fn a_replaced_car_never_makes_a_block_of_both_versions_missing() {
+    let served = Served::new();
+    let path = served.path("a.car");
+    let blocks = car_of(&path, 1, 2_000, 64);
+    let catalog = served.open();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..10 {
+                let new = served.path("new");
+                write_car(&new, blocks.iter().map(|block| block.data.clone()).chain([data(round + 500, 10)]));
+                std::fs::rename(new, &path).expect("renamed");
+                settle(&catalog);
+            }
+            done.store(true, Ordering::Release);
+        });
+        while !done.load(Ordering::Acquire) {
+            let queries: Vec<_> = blocks.iter().step_by(17).map(|block| want(&block.cid)).collect();
+            assert!(catalog.read(&queries).iter().all(|found| *found != Found::Missing));
+        }
+    });
+    assert_served(&catalog, &blocks);
+}
+
+/// A `.car.idx` in which two blocks have changed places.
+fn lying_index(blocks: &[Block], liars: [usize; 2]) -> Vec<u8> {
+    let mut builder = IndexBuilder::new(Codec::MultihashIndexSorted);
+    for (n, block) in blocks.iter().enumerate() {
+        let place = if n == liars[0] {
+            liars[1]
+        } else if n == liars[1] {
+            liars[0]
+        } else {
+            n
+        };
+        builder.push(block.cid.hash(), blocks[place].offset);
+    }
+    builder.finish()
+}
+
+#[test]
+fn an_index_that_lies_is_caught_and_the_car_scanned() {
+    let served = Served::new();
+    let blocks = car_of(&served.path("a.car"), 1, 5_000, 200);
+    // Two of five thousand, away from the places that are sampled.
+    std::fs::write(served.path("a.car.idx"), lying_index(&blocks, [101, 203])).expect("written");
+    let catalog = served.open();
+    assert_eq!(served.metrics.catalog.indexes_built.get(), 0, "the sample did not show it");
+    assert_eq!(read(&catalog, &blocks[101].cid), Found::Unknown);
+    assert_eq!(catalog.read(&[have(&blocks[203].cid, 0)]), [Found::Unknown]);
+    assert_eq!(served.metrics.catalog.wrong_entries.get(), 2);
+    catalog.refresh();
+    assert_served(&catalog, &blocks);
+    assert_eq!(served.metrics.catalog.indexes_built.get(), 1);
+}
+
+#[test]
+fn an_index_that_is_unsorted_broken_or_leaves_sections_out_is_not_used() {
+    for fault in ["unsorted", "broken", "partial", "outside"] {
+        let served = Served::new();
+        let blocks = car_of(&served.path("a.car"), 1, 300, 200);
+        let mut index = lying_index(&blocks, [0, 0]);
+        match fault {
+            // The first byte of the last digest.
+            "unsorted" => index.iter_mut().rev().nth(39).into_iter().for_each(|byte| *byte = 0),
+            "broken" => index.truncate(1000),
+            "partial" => index = lying_index(&blocks[..299], [0, 0]),
+            _ => {
+                let away = |block: &Block| Block { offset: SectionOffset(block.offset.0 + (1 << 40)), ..block.clone() };
+                index = lying_index(&blocks.iter().map(away).collect::<Vec<_>>(), [0, 0]);
+            }
+        }
+        std::fs::write(served.path("a.car.idx"), index).expect("written");
+        let catalog = served.open();
+        assert_eq!(served.metrics.catalog.indexes_built.get(), 1, "{fault}");
+        assert_served(&catalog, &blocks);
+    }
+}
+
+#[test]
+fn damaged_cars_are_served_up_to_the_damage_and_the_others_whole() {
+    let served = Served::new();
+    let whole = car_of(&served.path("whole.car"), 1, 10, 300);
+    let cut = car_of(&served.path("cut.car"), 2, 10, 300);
+    writable(&served.path("cut.car")).set_len(cut[9].offset.0 + 100).expect("truncated");
+    let bad = car_of(&served.path("bad.car"), 3, 10, 300);
+    // The section's CID says version 9.
+    writable(&served.path("bad.car")).write_all_at(&[9], bad[5].offset.0 + 2).expect("written");
+    std::fs::write(served.path("no.car"), b"not a CAR").expect("written");
+    std::fs::write(served.path("empty.car"), b"").expect("written");
+    let catalog = served.open();
+    assert_served(&catalog, &whole);
+    assert_served(&catalog, &cut[..9]);
+    assert_served(&catalog, &bad[..5]);
+    assert_eq!(read(&catalog, &cut[9].cid), Found::Missing);
+    assert_eq!(served.metrics.catalog.damaged_cars.get(), 4);
+}
+
+#[test]
+fn strict_refuses_to_start_over_a_damaged_car_and_names_file_and_offset() {
+    let mut served = Served::new();
+    served.options.strict = true;
+    car_of(&served.path("whole.car"), 1, 10, 300);
+    assert!(served.try_open().is_ok());
+    let cut = car_of(&served.path("cut.car"), 2, 10, 300);
+    writable(&served.path("cut.car")).set_len(cut[9].offset.0 + 100).expect("truncated");
+    let error = served.try_open().expect_err("damaged");
+    assert!(matches!(error, CatalogError::Strict { .. }));
+    let text = error.to_string();
+    assert!(text.contains("cut.car") && text.contains(&cut[9].offset.0.to_string()), "{text}");
+}
+
+#[test]
+fn a_block_that_was_wrong_from_the_start_is_counted_and_never_sent() {
+    let served = Served::new();
+    let path = served.path("a.car");
+    let blocks = car_of(&path, 1, 3, 400);
+    writable(&path).write_all_at(b"?", blocks[1].offset.0 + HEAD).expect("written");
+    let catalog = served.open();
+    for _ in 0..3 {
+        assert_eq!(read(&catalog, &blocks[1].cid), Found::Unknown);
+    }
+    assert_eq!(served.metrics.catalog.corrupt.get(), 3);
+    assert_served(&catalog, &blocks[2..]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_no_proof_that_its_blocks_are_not_there() {
+    let served = Served::new();
+    let blocks = car_of(&served.path("a.car"), 1, 3, 400);
+    // A folder in the place of a file that was named cannot be opened as one.
+    let loop_a = served.path("loop.car");
+    std::os::unix::fs::symlink(&loop_a, &loop_a).expect("linked");
+    let catalog = served.open();
+    assert_eq!(read(&catalog, &cid(b"nowhere")), Found::Unknown);
+    assert_served(&catalog, &blocks);
+    for _ in 0..3 {
+        catalog.refresh();
+        assert_eq!(read(&catalog, &cid(b"nowhere")), Found::Unknown);
+    }
+    std::fs::remove_file(loop_a).expect("removed");
+    catalog.refresh();
+    assert_eq!(read(&catalog, &cid(b"nowhere")), Found::Missing);
+}

@@ -1,0 +1,10 @@
+//! Peers that do what no peer should, and peers that are merely slow, against the real server: in each case its memory stays
+//! under a bound, another peer is served meanwhile, and the log says once why a peer was dropped.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod floods;
+mod garbage;
+mod peer;
+mod server;
+mod slow;

@@ -1,0 +1,8 @@
+//! Checks on the code itself that no compiler makes.
+
+pub(crate) mod graph;
+pub(crate) mod sources;
+
+/// The crates that know no runtime, socket, clock, source of randomness or bucket.
+pub(crate) const CORE: [&str; 5] =
+    ["hoverboard-car", "hoverboard-dag", "hoverboard-wire", "hoverboard-bitswap", "hoverboard-peer"];

@@ -1,0 +1,9 @@
+//! Sets up what a bare machine lacks: each part looks first, and then makes what is missing, in the cache.
+//!
+//! It is not an installer: the machine's own packages, toolchains and settings are left as they are (only where rustup
+//! is the one way to a target is rustup asked for it).
+
+pub(crate) mod beetswap;
+pub(crate) mod kubo;
+pub(crate) mod node;
+pub(crate) mod wasm;
