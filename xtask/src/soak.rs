@@ -32,9 +32,7 @@ pub(crate) fn run(cache: &Cache, options: &Options) -> Result<()> {
     let mut stages = Stages::default();
     for round in 1..=options.rounds {
         stages.step(&format!("round {round}: property tests"), || {
-            shell::run(
-                cargo().args(["test", "--release", "--workspace"]).env("PROPTEST_CASES", options.cases.to_string()),
-            )
+            shell::run(cargo().args(["test", "--workspace"]).env("PROPTEST_CASES", options.cases.to_string()))
         });
         interop::stages(cache, &interop::Selection::default(), &mut stages);
         for target in &fuzzers {

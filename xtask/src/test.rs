@@ -22,7 +22,13 @@ pub(crate) fn run(cache: &Cache, only: &[String]) -> Result<()> {
     stages.step("the core's sources are sans I/O", checks::sources::check);
     stages
         .step("lints", || shell::run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])));
-    stages.step("tests", || shell::run(cargo().args(["test", "--workspace"])));
+    stages.step("tests", || {
+        let mut test = cargo();
+        if let Some(promtool) = setup::promtool::ensure(cache)? {
+            test.env("HOVERBOARD_PROMTOOL", promtool);
+        }
+        shell::run(test.args(["test", "--workspace"]))
+    });
     stages.step("the core in wasm", || wasm(cache));
     stages.step("fuzz targets compile", || {
         let target = root().join("target/fuzz");

@@ -6,4 +6,5 @@
 pub(crate) mod beetswap;
 pub(crate) mod kubo;
 pub(crate) mod node;
+pub(crate) mod promtool;
 pub(crate) mod wasm;
