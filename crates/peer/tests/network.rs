@@ -1,35 +1,22 @@
 //! Two sessions over a seeded virtual network: any split of the bytes, any delay, any order of what is ready, frozen
 //! and thawed between any two steps.
 
+#[path = "../../wire/tests/support/never_twice.rs"]
+mod never_twice;
+
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cid::Cid;
 use hoverboard_bitswap::Limits;
-use hoverboard_peer::wire::aead::{Aead, Forged, Key, Portable, Tag};
 use hoverboard_peer::wire::identity::Identity;
 use hoverboard_peer::{Answer, Config, Event, Lookup, LookupKind, Session, WantKind, protocols, wire};
 use libp2p_identity::Keypair;
 use multihash_codetable::{Code, MultihashDigest};
+use never_twice::NeverTwice;
 use proptest::prelude::*;
-
-/// Panics if a key seals two frames under one counter, across every freeze and thaw of a test.
-#[derive(Default)]
-struct NeverTwice(Mutex<HashSet<(Key, u64)>>);
-
-impl Aead for NeverTwice {
-    fn seal(&self, key: &Key, nonce: u64, in_out: &mut [u8]) -> Tag {
-        let fresh = self.0.lock().expect("not poisoned").insert((*key, nonce));
-        assert!(fresh, "counter {nonce} was used twice under one key");
-        Portable.seal(key, nonce, in_out)
-    }
-
-    fn open(&self, key: &Key, nonce: u64, in_out: &mut [u8], tag: &Tag) -> Result<(), Forged> {
-        Portable.open(key, nonce, in_out, tag)
-    }
-}
 
 /// A generator of which only the seed matters (xorshift64*).
 struct Seeded(u64);

@@ -1,35 +1,22 @@
 //! Two connections against each other: any split of the bytes, every key type, frozen and thawed at every step.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+#[path = "support/never_twice.rs"]
+mod never_twice;
+
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hoverboard_wire::aead::{Aead, Forged, Key, Portable, Tag};
 use hoverboard_wire::identity::Identity;
 use hoverboard_wire::{Config, Connection, Error, Event};
 use libp2p_identity::Keypair;
+use never_twice::NeverTwice;
 use proptest::prelude::*;
 
 const NOW: Duration = Duration::ZERO;
 const ECHO: usize = 0;
 const NOBODY: usize = 1;
-
-/// Panics if a key seals two frames under one counter, across every freeze and thaw of a test.
-#[derive(Default)]
-struct NeverTwice(Mutex<HashSet<(Key, u64)>>);
-
-impl Aead for NeverTwice {
-    fn seal(&self, key: &Key, nonce: u64, in_out: &mut [u8]) -> Tag {
-        let fresh = self.0.lock().expect("not poisoned").insert((*key, nonce));
-        assert!(fresh, "counter {nonce} was used twice under one key");
-        Portable.seal(key, nonce, in_out)
-    }
-
-    fn open(&self, key: &Key, nonce: u64, in_out: &mut [u8], tag: &Tag) -> Result<(), Forged> {
-        Portable.open(key, nonce, in_out, tag)
-    }
-}
 
 fn config(keypair: &Keypair, seed: u8, protocols: &[&str]) -> Arc<Config> {
     let identity = Identity::new(keypair, [seed; 32]).expect("signs");
