@@ -74,7 +74,7 @@ impl Peer {
     /// Fetches these blocks, at most `in_flight` wanted at a time; returns their bytes.
     pub(crate) fn fetch(&mut self, cids: &[Cid], in_flight: usize) -> Result<u64> {
         let now = self.begun.elapsed();
-        self.connection.ping(now)?;
+        self.connection.probe(now)?;
         let stream = self.connection.open(&[0], now).context("the server went away")?;
         let mut wanted = 0;
         while self.blocks < cids.len() {

@@ -315,9 +315,14 @@ impl Session {
         self.connection.identify(now);
     }
 
-    /// Measures the round trip to the peer.
-    pub fn ping(&mut self, now: Duration) -> Result<(), Error> {
-        Ok(self.connection.ping(now)?)
+    /// Measures the round trip to the peer: [`Event::Pong`] follows. `payload` is 32 fresh random bytes.
+    pub fn ping(&mut self, payload: [u8; 32], now: Duration) {
+        self.connection.ping(payload, now);
+    }
+
+    /// Measures the round trip to the peer's multiplexer, so that receive windows grow to the path.
+    pub fn probe(&mut self, now: Duration) -> Result<(), Error> {
+        Ok(self.connection.probe(now)?)
     }
 
     /// Takes no new wants and tells the peer that no streams are accepted any more; what was begun goes on.

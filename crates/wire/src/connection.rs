@@ -227,8 +227,18 @@ impl Connection {
         }
     }
 
-    /// Measures the round trip to the peer's connection: [`Event::Pong`] follows.
-    pub fn ping(&mut self, now: Duration) -> Result<(), Error> {
+    /// Measures the round trip to the peer by the ping protocol, or by yamux where the peer does not speak that:
+    /// [`Event::Pong`] follows. `payload` is 32 fresh random bytes. A ping that is on its way is not joined by another.
+    pub fn ping(&mut self, payload: [u8; 32], now: Duration) {
+        let config = self.config.clone();
+        if let Some(established) = self.established_mut() {
+            established.streams.ping(payload, now, &config);
+        }
+    }
+
+    /// Measures the round trip to the peer's multiplexer, which also lets our receive windows grow to the path:
+    /// [`Event::Pong`] follows.
+    pub fn probe(&mut self, now: Duration) -> Result<(), Error> {
         let config = self.config.clone();
         let result = match self.established_mut() {
             Some(established) => established.streams.mux_mut().ping(now, &config.yamux),

@@ -63,8 +63,18 @@ enum Use {
     Identify(identify::Reader),
     /// The peer pings us: what it sends is sent back, in pieces of 32 bytes.
     Ping(Vec<u8>),
+    /// We pinged the peer: what came back so far.
+    Pinged(Vec<u8>),
     /// One of the application's protocols.
     Application,
+}
+
+/// A ping of ours that is on its way.
+#[derive(Debug, Serialize, Deserialize)]
+struct Ping {
+    stream: StreamId,
+    payload: [u8; PING_LEN],
+    sent: Duration,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,6 +98,7 @@ pub(crate) struct Streams {
     unmuxed: Vec<u8>,
     mux: Mux,
     uses: BTreeMap<StreamId, Use>,
+    ping: Option<Ping>,
     #[serde(skip)]
     events: VecDeque<Event>,
 }
@@ -111,6 +122,7 @@ impl Established {
             unmuxed,
             mux: Mux::new(role),
             uses: BTreeMap::new(),
+            ping: None,
             events,
         };
         Self { peer: secured.peer, opener: secured.opener, sealer: secured.sealer, handshake, streams }
@@ -159,7 +171,7 @@ impl Streams {
         let idle = |u: &Use| match u {
             Use::Application => true,
             Use::Ping(echo) => echo.is_empty(),
-            Use::Listening(_) | Use::Dialling(_) | Use::Identify(_) => false,
+            Use::Listening(_) | Use::Dialling(_) | Use::Identify(_) | Use::Pinged(_) => false,
         };
         self.unmuxed.is_empty() && self.muxing.is_none() && self.mux.is_quiet() && self.uses.values().all(idle)
     }
@@ -196,6 +208,32 @@ impl Streams {
             let message = identify::own(config, &table(config), self.remote_addr.as_ref());
             self.mux.send(id, message.into());
             self.mux.finish(id);
+        }
+    }
+
+    /// Sends a ping, unless one is on its way. `payload` is random, so that nobody answers before it has come.
+    pub(crate) fn ping(&mut self, payload: [u8; PING_LEN], now: Duration, config: &Config) {
+        if self.ping.is_none()
+            && let Some(stream) = self.dial(&[PING], now, config)
+        {
+            self.mux.send(stream, payload.to_vec().into());
+            self.ping = Some(Ping { stream, payload, sent: now });
+        }
+    }
+
+    /// The round trip of the ping on this stream, if what came back is what was sent. A peer that does not speak
+    /// ping is asked by yamux, which every peer speaks.
+    fn pinged(&mut self, id: StreamId, came_back: Option<&[u8]>, now: Duration, config: &Config) -> Result<(), Error> {
+        let Some(ping) = self.ping.take_if(|ping| ping.stream == id) else { return Ok(()) };
+        self.uses.remove(&id);
+        match came_back {
+            Some(bytes) if bytes == ping.payload => {
+                self.events.push_back(Event::Pong(now.saturating_sub(ping.sent)));
+                self.mux.finish(id);
+                Ok(())
+            }
+            Some(_) => self.mux.reset(id, &config.yamux),
+            None => self.mux.ping(now, &config.yamux),
         }
     }
 
@@ -241,13 +279,18 @@ impl Streams {
                 yamux::Event::GoAway(code) => return Err(Error::GoneAway(code)),
             }
         }
+        // Streams end in frames that are sent as well as in those that come: what was used for them is let go here.
+        if self.uses.len() > self.mux.stream_count() {
+            let mux = &self.mux;
+            self.uses.retain(|id, _| mux.has(*id));
+        }
         Ok(())
     }
 
     fn data(&mut self, id: StreamId, bytes: &[u8], now: Duration, config: &Config) -> Result<(), Error> {
         let mut rest = bytes;
         // A stream that breaks its protocol is reset; the connection and its other streams go on.
-        if self.stream_data(id, &mut rest, config).is_err() {
+        if self.stream_data(id, &mut rest, now, config).is_err() {
             let known = self.uses.get(&id).is_some_and(|u| matches!(u, Use::Dialling(_)));
             self.reset(id, config)?;
             if known {
@@ -264,12 +307,22 @@ impl Streams {
     }
 
     /// Takes from `rest` what is not the application's.
-    fn stream_data(&mut self, id: StreamId, rest: &mut &[u8], config: &Config) -> Result<(), Error> {
+    fn stream_data(&mut self, id: StreamId, rest: &mut &[u8], now: Duration, config: &Config) -> Result<(), Error> {
         while !rest.is_empty() {
             match self.uses.get_mut(&id) {
                 Some(Use::Application) => return Ok(()),
                 None => *rest = &[],
                 Some(Use::Identify(reader)) => reader.receive(std::mem::take(rest))?,
+                Some(Use::Pinged(back)) => {
+                    let n = (PING_LEN - back.len()).min(rest.len());
+                    let (head, tail) = rest.split_at(n);
+                    back.extend_from_slice(head);
+                    *rest = tail;
+                    if back.len() == PING_LEN {
+                        let back = std::mem::take(back);
+                        self.pinged(id, Some(&back), now, config)?;
+                    }
+                }
                 Some(Use::Ping(echo)) => {
                     let n = (PING_LEN - echo.len()).min(rest.len());
                     let (head, tail) = rest.split_at(n);
@@ -303,6 +356,7 @@ impl Streams {
                             self.uses.remove(&id);
                             self.mux.reset(id, &config.yamux)?;
                             self.events.push_back(Event::Refused(id));
+                            self.pinged(id, None, now, config)?;
                         }
                     }
                 }
@@ -338,7 +392,10 @@ impl Streams {
             IDENTIFY => {
                 self.uses.insert(id, Use::Identify(identify::Reader::default()));
             }
-            PUSH | PING => {
+            PING => {
+                self.uses.insert(id, Use::Pinged(Vec::new()));
+            }
+            PUSH => {
                 self.uses.remove(&id);
             }
             _ => {

@@ -219,6 +219,21 @@ fn identify_tells_agent_protocols_and_the_observed_address() {
 }
 
 #[test]
+fn a_ping_comes_back_while_frozen_and_thawed() {
+    let mut pair = Pair::new(20, true);
+    let mut wires = [Vec::new(), Vec::new()];
+    pair.run(&mut wires).expect("connects");
+    for round in 0..2 {
+        pair.dialler.ping([round; 32], NOW);
+        let [ours, _] = pair.run(&mut wires).expect("runs");
+        assert!(matches!(ours[..], [Event::Pong(_)]), "{ours:?}");
+        // The listener's side of the stream ends with the pings.
+        assert!(pair.dialler.is_quiet() && pair.listener.is_quiet());
+    }
+    assert_eq!((pair.dialler.streams(), pair.listener.streams()), (0, 0));
+}
+
+#[test]
 fn a_change_of_address_is_pushed() {
     let mut pair = Pair::new(60, false);
     let mut wires = [Vec::new(), Vec::new()];
@@ -267,6 +282,26 @@ fn a_quiet_connection_freezes_small_and_a_handshake_not_at_all() {
     pair.run(&mut [Vec::new(), Vec::new()]).expect("connects");
     let frozen = pair.dialler.freeze().expect("freezes");
     assert!(frozen.len() < 512, "{} bytes", frozen.len());
+}
+
+#[test]
+fn streams_that_are_over_leave_nothing_behind() {
+    let mut pair = Pair::new(50_000, false);
+    let mut wires = [Vec::new(), Vec::new()];
+    pair.run(&mut wires).expect("connects");
+    let before = pair.listener.freeze().expect("freezes").len();
+    for _ in 0..300 {
+        let stream = pair.dialler.open(&[ECHO], NOW).expect("opens");
+        pair.dialler.finish(stream);
+        let [_, theirs] = pair.run(&mut wires).expect("runs");
+        assert!(matches!(theirs[..], [Event::Opened(..), Event::Finished(_)]), "{theirs:?}");
+        pair.listener.finish(stream);
+        pair.run(&mut wires).expect("runs");
+    }
+    for connection in [&pair.dialler, &pair.listener] {
+        let after = connection.freeze().expect("freezes").len();
+        assert!(after < before + 64, "{before} bytes before, {after} after");
+    }
 }
 
 #[test]

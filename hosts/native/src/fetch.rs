@@ -70,6 +70,7 @@ pub async fn fetch<E>(
 ) -> Result<(), FetchError<E>> {
     let mut walk = Walk::new([root], WalkOptions::default());
     let mut ahead = Ahead { asked: HashSet::new(), held: HashMap::new(), held_bytes: 0, average: FIRST_GUESS };
+    client.grow_windows().map_err(|ended| FetchError::Ended { wanted: root, ended })?;
     loop {
         let wanted = match walk.wanted() {
             Ok(Some(wanted)) => wanted,

@@ -133,6 +133,10 @@ impl Mux {
             && self.control.is_empty()
     }
 
+    pub(crate) fn has(&self, id: StreamId) -> bool {
+        self.streams.contains_key(&id)
+    }
+
     pub(crate) fn stream_count(&self) -> usize {
         self.streams.len()
     }

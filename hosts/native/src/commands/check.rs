@@ -72,12 +72,8 @@ async fn ask(client: &mut Client, cids: &[Cid], timeout: Duration) -> Findings {
     client.session().want(wants.into_iter().map(|cid| (cid, WantKind::Have)));
     let mut ping = true;
     while !findings.is_complete() {
-        let now = client.now();
-        if std::mem::take(&mut ping)
-            && let Err(error) = client.session().ping(now)
-        {
-            findings.ended = Some(error.to_string());
-            break;
+        if std::mem::take(&mut ping) {
+            client.ping();
         }
         match tokio::time::timeout_at(deadline, client.next_event()).await {
             Ok(Ok(event)) => ping = findings.take(event),

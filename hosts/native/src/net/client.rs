@@ -90,6 +90,18 @@ impl Client {
         self.link.now()
     }
 
+    /// Measures the round trip to the peer: an [`Event::Pong`] follows.
+    pub fn ping(&mut self) {
+        let now = self.link.now();
+        self.link.session.ping(random(), now);
+    }
+
+    /// Lets what the peer may send at a time grow to the length of the path.
+    pub fn grow_windows(&mut self) -> Result<(), Ended> {
+        let now = self.link.now();
+        Ok(self.link.session.probe(now)?)
+    }
+
     /// What happens next. Dropping the future loses nothing.
     pub async fn next_event(&mut self) -> Result<Event, Ended> {
         std::future::poll_fn(|cx| poll_event(&mut self.link, cx)).await

@@ -70,7 +70,7 @@ fn a_window_grown_to_16_mib_is_not_held_up_by_our_own_bound() {
     // All 40 MiB are wanted at once, by a peer that then reads as fast as it can.
     for _ in 0..4 {
         let now = peer.now();
-        peer.connection.ping(now).expect("pings");
+        peer.connection.probe(now).expect("pings");
         peer.want(server.blocks.iter().map(|block| block.cid));
         let begun = Instant::now();
         for _ in &server.blocks {
