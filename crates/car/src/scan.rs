@@ -160,15 +160,25 @@ impl Scanner {
                     self.at = at;
                 }
                 Opened::Done(header, first) => {
-                    let payload = header.payload_in(self.file_len)?;
-                    if first > payload.end {
+                    // What is there of a payload that is cut short has whole sections too.
+                    let end = header.payload_end().map_or(self.file_len, |end| end.min(self.file_len));
+                    if first > end {
                         return Err(Error::Truncated { at: self.at, what: "header", end: first });
                     }
-                    self.stage = Stage::Sections(header, payload.end);
+                    self.stage = Stage::Sections(header, end);
                     self.at = first;
+                    self.check_end()?;
                     return Ok(usize::try_from(first - start).unwrap_or(usize::MAX));
                 }
             }
+        }
+    }
+
+    /// At the end of what there is: whether that is where the payload should end.
+    fn check_end(&self) -> Result<(), Error> {
+        match &self.stage {
+            Stage::Sections(header, end) if self.at == *end => header.payload_in(self.file_len).map(drop),
+            _ => Ok(()),
         }
     }
 
@@ -177,7 +187,8 @@ impl Scanner {
         let Stage::Sections(header, end) = &self.stage else {
             return Ok(());
         };
-        let (payload_start, payload_end, bounded) = (header.payload_start(), *end, header.payload_end().is_some());
+        let (payload_start, payload_end) = (header.payload_start(), *end);
+        let bounded = header.payload_end().is_some_and(|end| end <= self.file_len);
         let start = self.at;
         loop {
             let used = usize::try_from(self.at - start).unwrap_or(usize::MAX);
@@ -185,7 +196,7 @@ impl Scanner {
             let rest = bytes.get(used..).unwrap_or_default();
             let rest = usize::try_from(left).map_or(rest, |left| &rest[..left.min(rest.len())]);
             match rest.first() {
-                None => return Ok(()),
+                None => return self.check_end(),
                 Some(0) => {
                     self.options.zero_length.accept(self.at)?;
                     self.at += 1;
