@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod floods;
+mod frames;
 mod garbage;
 mod peer;
 mod server;

@@ -81,10 +81,19 @@ impl Server {
 
     /// Asserts that one peer was dropped, and why.
     pub(crate) fn dropped_once(&self, why: &str) {
-        let line = self.logged("peer dropped");
-        assert!(line.contains(why), "{line}");
+        self.dropped_times(1, why);
+    }
+
+    /// Asserts that so many peers were dropped, each for this reason.
+    pub(crate) fn dropped_times(&self, count: usize, why: &str) {
+        let begun = Instant::now();
+        while self.dropped() < count {
+            assert!(begun.elapsed() < PATIENCE, "{} peers were dropped and not {count}", self.dropped());
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let log = self.log.lock().expect("not poisoned").clone();
-        assert_eq!(log.matches("peer dropped").count(), 1, "{log}");
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains("peer dropped")).collect();
+        assert!(lines.len() == count && lines.iter().all(|line| line.contains(why)), "{why}: {log}");
     }
 
     pub(crate) fn dropped(&self) -> usize {

@@ -28,6 +28,7 @@ fn a_handshake_that_stalls_is_given_up_and_others_are_served_meanwhile() {
     wait_for_close(&mut stalled);
     wait_for_close(&mut dripping);
     assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+    server.dropped_times(2, "timed out in the handshake");
 }
 
 #[test]
