@@ -50,14 +50,14 @@ fn wantlists_of_a_million_entries_keep_to_the_bound_of_wants() {
 fn answers_to_a_million_wants_that_nobody_reads_keep_to_the_bound_of_what_is_unsent() {
     let server = Server::start(8, 1000);
     let mut peer = Peer::connect(&server);
-    'all: for part in 0..50 {
+    for part in 0..50 {
         let wants = absent(part * 20_000, 20_000).map(|cid| (cid, WantKind::Have));
         // Each entry asks for DONT_HAVE, of about 40 bytes: 40 MB in all.
         for message in want::messages(wants, true) {
             peer.write_to_bitswap(message.to_frame(Protocol::V1_2_0));
         }
         if peer.send().is_err() {
-            break 'all;
+            break;
         }
     }
     server.serves_others();

@@ -84,15 +84,16 @@ fn pings_whose_answers_nobody_reads_end_the_connection() {
     let server = Server::start(8, 1000);
     let mut peer = Peer::connect(&server);
     let pings: Vec<u8> = (0..5_000).flat_map(|value| header(PING, SYN, 0, value)).collect();
-    // The system's buffers take some megabytes of answers first.
-    while peer.write_sealed(&pings).is_ok() {}
+    // The system's buffers take some megabytes of answers first; all of these would be 120.
+    let written = (0..2_000).take_while(|_| peer.write_sealed(&pings).is_ok()).count();
+    assert!(written < 2_000, "every ping was taken");
     server.dropped_once("control frames wait");
     server.grew_at_most(8);
     server.serves_others();
 }
 
 #[test]
-fn pings_of_any_bytes_come_back_and_half_of_one_is_forgotten() {
+fn pings_of_any_bytes_and_half_of_one_leave_the_connection_as_it_was() {
     let server = Server::start(8, 1000);
     let mut peer = Peer::connect(&server);
     peer.write_sealed(&open(STREAM, b"\x11/ipfs/ping/1.0.0\n")).expect("sent");
@@ -112,9 +113,10 @@ fn an_identify_push_that_cannot_be_read_or_never_ends_harms_only_its_stream() {
     peer.write_sealed(&data(FIN, STREAM, &[0xff; 100])).expect("sent");
     // 64 KiB are read of what a peer says of itself.
     peer.write_sealed(&open(STREAM + 2, PUSH)).expect("sent");
-    for _ in 0..100 {
+    for _ in 0..300 {
         peer.write_sealed(&data(0, STREAM + 2, &[0xff; 50_000])).expect("sent");
     }
     goes_on(&server, &mut peer);
+    // Kept, it would be 15 MB.
     server.grew_at_most(8);
 }
