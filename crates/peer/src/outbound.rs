@@ -21,6 +21,8 @@ pub(crate) struct Outbound {
     spoken: Option<Protocol>,
     /// When something was last sent.
     used: Duration,
+    /// The last stream that we ended, which the peer may not have.
+    ended: Option<StreamId>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -89,12 +91,17 @@ impl Outbound {
     }
 
     /// Ends the stream if it has been silent for too long.
-    pub(crate) fn wake(&mut self, connection: &mut Connection, now: Duration) {
+    pub(crate) fn wake(&mut self, connection: &mut Connection, now: Duration) -> Result<(), hoverboard_wire::Error> {
         if let State::Open(stream, _) = self.state
             && self.deadline().is_some_and(|deadline| now >= deadline)
         {
             connection.finish(stream);
             self.state = State::Closed;
+            // A peer that never ends its side has had all this time: its streams must not pile up.
+            if let Some(before) = self.ended.replace(stream) {
+                connection.reset(before)?;
+            }
         }
+        Ok(())
     }
 }

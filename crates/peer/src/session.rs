@@ -252,6 +252,12 @@ impl Session {
         }
     }
 
+    /// Looks everything up again that was handed out and not answered, in its old place. For a host that could not
+    /// carry all of it out at once.
+    pub fn look_up_again(&mut self) {
+        self.engine.requeue_outstanding();
+    }
+
     /// Appends bytes for the pipe to `out`, about `room` of them at most; none if there is nothing to send.
     pub fn transmit(&mut self, out: &mut Vec<u8>, room: usize, now: Duration) -> Result<(), Error> {
         self.fill(now);
@@ -285,7 +291,7 @@ impl Session {
     /// Acts on a deadline that has passed.
     pub fn wake(&mut self, now: Duration) -> Result<(), Error> {
         if self.unsent() == 0 {
-            self.outbound.wake(&mut self.connection, now);
+            self.outbound.wake(&mut self.connection, now)?;
             if self.engine.is_idle() {
                 self.engine.shrink_to_fit();
             }

@@ -1,5 +1,6 @@
 //! One connection from its first byte: multistream-select, Noise, and then the streams.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,8 @@ pub struct Connection {
 enum Phase {
     Securing(Box<Securing>),
     Established(Box<Established>),
-    Over,
+    /// Who it was, and what had happened before the fault.
+    Over(Option<PeerId>, VecDeque<Event>),
 }
 
 /// A connection that is not secured yet.
@@ -93,7 +95,7 @@ impl Connection {
 
     fn try_receive(&mut self, bytes: &mut [u8], now: Duration) -> Result<(), Error> {
         let used = match &mut self.phase {
-            Phase::Over => return Ok(()),
+            Phase::Over(..) => return Ok(()),
             Phase::Established(established) => {
                 return established.receive(bytes, now, &self.config);
             }
@@ -116,7 +118,7 @@ impl Connection {
     /// Appends bytes for the pipe to `out`, about `room` of them at most; none if there is nothing to send.
     pub fn transmit(&mut self, out: &mut Vec<u8>, room: usize, now: Duration) -> Result<(), Error> {
         let result = match &mut self.phase {
-            Phase::Over => Ok(()),
+            Phase::Over(..) => Ok(()),
             Phase::Securing(securing) => {
                 out.append(&mut securing.out);
                 Ok(())
@@ -128,14 +130,18 @@ impl Connection {
 
     /// What happened, in order.
     pub fn next_event(&mut self) -> Option<Event> {
-        self.established_mut()?.streams.next_event()
+        match &mut self.phase {
+            Phase::Securing(_) => None,
+            Phase::Established(established) => established.streams.next_event(),
+            Phase::Over(_, events) => events.pop_front(),
+        }
     }
 
     /// When [`wake`](Self::wake) is to be called, if nothing comes before.
     pub fn deadline(&self) -> Option<Duration> {
         let config = &self.config;
         match &self.phase {
-            Phase::Over => None,
+            Phase::Over(..) => None,
             Phase::Securing(_) => Some(self.heard + config.handshake_timeout),
             Phase::Established(_) if self.probed => Some(self.heard + config.idle_timeout + config.ping_timeout),
             Phase::Established(_) => Some(self.heard + config.idle_timeout),
@@ -154,7 +160,7 @@ impl Connection {
                 self.probed = true;
                 established.streams.mux_mut().ping(now, &self.config.yamux)
             }
-            Phase::Over => Ok(()),
+            Phase::Over(..) => Ok(()),
         };
         self.end_on(result)
     }
@@ -164,9 +170,13 @@ impl Connection {
         &self.config
     }
 
-    /// The peer, once it has proved who it is.
+    /// The peer, once it has proved who it is; also after the connection is over.
     pub fn peer(&self) -> Option<PeerId> {
-        self.established().map(|established| established.peer)
+        match &self.phase {
+            Phase::Securing(_) => None,
+            Phase::Established(established) => Some(established.peer),
+            Phase::Over(peer, _) => *peer,
+        }
     }
 
     /// Opens a stream and proposes these places of [`Config::protocols`], the preferred one first. With one
@@ -310,7 +320,9 @@ impl Connection {
 
     fn end_on(&mut self, result: Result<(), Error>) -> Result<(), Error> {
         if result.is_err() {
-            self.phase = Phase::Over;
+            let peer = self.peer();
+            let events = std::iter::from_fn(|| self.next_event()).collect();
+            self.phase = Phase::Over(peer, events);
         }
         result
     }
@@ -339,7 +351,7 @@ impl std::fmt::Debug for Phase {
         f.write_str(match self {
             Phase::Securing(_) => "Securing",
             Phase::Established(_) => "Established",
-            Phase::Over => "Over",
+            Phase::Over(..) => "Over",
         })
     }
 }

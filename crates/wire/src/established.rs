@@ -268,8 +268,9 @@ impl Streams {
                     self.uses.insert(id, Use::Listening(Negotiation::listen()));
                 }
                 yamux::Event::Data(id, bytes) => self.data(id, bytes, now, config)?,
-                yamux::Event::Finished(id) => self.finished(id)?,
+                yamux::Event::Finished(id) => self.finished(id, now, config)?,
                 yamux::Event::Reset(id) => {
+                    self.pinged(id, None, now, config)?;
                     if matches!(self.uses.remove(&id), Some(Use::Application | Use::Dialling(_))) {
                         self.events.push_back(Event::Reset(id));
                     }
@@ -292,6 +293,7 @@ impl Streams {
         // A stream that breaks its protocol is reset; the connection and its other streams go on.
         if self.stream_data(id, &mut rest, now, config).is_err() {
             let known = self.uses.get(&id).is_some_and(|u| matches!(u, Use::Dialling(_)));
+            self.pinged(id, None, now, config)?;
             self.reset(id, config)?;
             if known {
                 self.events.push_back(Event::Reset(id));
@@ -405,7 +407,8 @@ impl Streams {
         }
     }
 
-    fn finished(&mut self, id: StreamId) -> Result<(), Error> {
+    fn finished(&mut self, id: StreamId, now: Duration, config: &Config) -> Result<(), Error> {
+        self.pinged(id, None, now, config)?;
         match self.uses.get(&id) {
             Some(Use::Application) => self.events.push_back(Event::Finished(id)),
             // The peer ended a stream before it answered: nobody speaks there.

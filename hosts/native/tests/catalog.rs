@@ -39,6 +39,20 @@ fn a_batch_is_answered_in_its_order_with_duplicates_and_strangers() {
 }
 
 #[test]
+fn large_blocks_for_which_there_is_no_room_come_later() {
+    let served = Served::new();
+    let blocks = car_of(&served.path("a.car"), 1, 4, 100_000);
+    let catalog = served.open();
+    let queries: Vec<Query> = blocks.iter().map(|block| want(&block.cid)).collect();
+    for room in [1, 150_000] {
+        let found = catalog.read_some(room, &queries);
+        let came = found.iter().take_while(|found| matches!(found, Found::Block(_))).count();
+        assert_eq!(came, room.div_ceil(100_000));
+        assert!(found[came..].iter().all(|found| *found == Found::Later));
+    }
+}
+
+#[test]
 fn want_have_is_answered_with_the_block_when_small_and_its_size_when_not() {
     let served = Served::new();
     let blocks = write_car(&served.path("a.car"), [data(1, 1024), data(2, 1025), data(3, 300_000)]);

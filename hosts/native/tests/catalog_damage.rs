@@ -298,3 +298,41 @@ fn a_file_that_cannot_be_read_is_no_proof_that_its_blocks_are_not_there() {
     catalog.refresh();
     assert_eq!(read(&catalog, &cid(b"nowhere")), Found::Missing);
 }
+
+#[test]
+fn an_index_without_hash_codes_proves_nothing_once_its_car_was_replaced() {
+    let served = Served::new();
+    let path = served.path("a.car");
+    let blocks = car_of(&path, 1, 20, 700);
+    let mut builder = IndexBuilder::new(Codec::IndexSorted);
+    blocks.iter().for_each(|block| builder.push(block.cid.hash(), block.offset));
+    std::fs::write(served.path("a.car.idx"), builder.finish()).expect("written");
+    let catalog = served.open();
+    // The same blocks, each where another was.
+    common::write_car(&path, blocks.iter().rev().map(|block| block.data.clone()));
+    for block in &blocks {
+        assert_ne!(read(&catalog, &block.cid), Found::Missing);
+    }
+}
+
+#[test]
+fn a_car_that_is_moved_is_not_missing_meanwhile() {
+    let served = Served::new();
+    let blocks = car_of(&served.path("a.car"), 1, 20, 700);
+    let catalog = served.open();
+    std::fs::rename(served.path("a.car"), served.path("b.car")).expect("renamed");
+    for _ in 0..3 {
+        assert_ne!(read(&catalog, &blocks[3].cid), Found::Missing);
+        catalog.refresh();
+    }
+    assert_served(&catalog, &blocks);
+    assert_eq!(catalog.size().0, 1);
+}
+
+#[test]
+fn an_index_beside_a_car_that_claims_terabytes_is_not_read() {
+    let served = Served::new();
+    let blocks = car_of(&served.path("a.car"), 1, 20, 700);
+    File::create(served.path("a.car.idx")).and_then(|file| file.set_len(1 << 42)).expect("made");
+    assert_served(&served.open(), &blocks);
+}

@@ -7,7 +7,7 @@
 //! here; `hoverboard verify` finds that out.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,8 @@ use super::stamp::Stamp;
 const SAMPLES: usize = 64;
 /// Sections in a row that may be missing from an index, for the reasons in [`covers`].
 const MAX_HOLE: usize = 256;
+/// The longest index that is read, in bytes: 25 million blocks of sha2-256 take a gigabyte.
+const MAX_INDEX: u64 = 4 << 30;
 
 /// The first index that can be used, of the two places where there may be one.
 ///
@@ -32,7 +34,7 @@ pub(crate) fn find(path: &Path, file: &File, stamp: &Stamp) -> io::Result<Option
     let Some(header) = header(file, stamp)? else { return Ok(None) };
     let Ok(payload) = header.payload_in(stamp.size) else { return Ok(None) };
     let beside = beside(path);
-    let sources = [(Origin::CarV2, inside(file, &header, stamp)), (Origin::Beside, outside(&beside))];
+    let sources = [(Origin::CarV2, inside(file, &header, stamp)), (Origin::Beside, outside(&beside, stamp.size))];
     for (origin, bytes) in sources {
         let usable = match bytes {
             Ok(None) => continue,
@@ -74,23 +76,30 @@ fn header(file: &File, stamp: &Stamp) -> io::Result<Option<Header>> {
 
 fn inside(file: &File, header: &Header, stamp: &Stamp) -> io::Result<Option<Bytes>> {
     let Some(start) = header.index_start() else { return Ok(None) };
-    // As long as the file has bytes for it, and no longer.
-    let len = usize::try_from(stamp.size.saturating_sub(start)).map_err(io::Error::other)?;
-    let mut bytes = vec![0; len];
-    let read = read_full_at(file, &mut bytes, start)?;
-    bytes.truncate(read);
-    Ok(Some(bytes.into()))
+    read_index(file, start, stamp.size.saturating_sub(start), stamp.size)
 }
 
-fn outside(path: &Path) -> io::Result<Option<Bytes>> {
+fn outside(path: &Path, car_len: u64) -> io::Result<Option<Bytes>> {
     let file = match open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let len = file.metadata()?.len();
+    read_index(&file, 0, file.metadata()?.len(), car_len)
+}
+
+/// Reads an index of `len` bytes over a CAR of `car_len`. `None` if it is longer than an index over it can be: a
+/// record takes no more than ten times the shortest section, and a sparse file could claim any length.
+fn read_index(file: &File, start: u64, len: u64, car_len: u64) -> io::Result<Option<Bytes>> {
+    if len > car_len.saturating_mul(10).saturating_add(64 << 10).min(MAX_INDEX) {
+        return Ok(None);
+    }
     let mut bytes = Vec::new();
-    file.take(len).read_to_end(&mut bytes)?;
+    let len = usize::try_from(len).map_err(io::Error::other)?;
+    bytes.try_reserve_exact(len).map_err(io::Error::other)?;
+    bytes.resize(len, 0);
+    let read = read_full_at(file, &mut bytes, start)?;
+    bytes.truncate(read);
     Ok(Some(bytes.into()))
 }
 

@@ -113,7 +113,7 @@ pub enum Found {
     Missing,
     /// It could not be found out, or the block is damaged
     Unknown,
-    /// Its bytes are not in the page cache, and the disk was not to be waited for
+    /// Its bytes are not in the page cache and the disk was not to be waited for, or there was no room for it
     Later,
 }
 
@@ -229,7 +229,7 @@ impl Catalog {
 
     /// Takes note of what cannot be read, and brings the gauges up to date.
     fn note(&self, memory: &mut watch::Memory, unreadable: &[(PathBuf, io::Error)]) {
-        self.unsure.store(!unreadable.is_empty(), Ordering::Relaxed);
+        self.unsure.store(!unreadable.is_empty(), Ordering::Release);
         memory.note_unreadable(unreadable);
         let cars = self.state.cars();
         let gauges = &self.metrics.catalog;

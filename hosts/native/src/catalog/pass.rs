@@ -4,6 +4,7 @@
 //! stamp was the indexed one both before and after the copy, and hashed again if not. So no byte can be other than
 //! what its hash says, whatever is done to the file meanwhile, short of writes that leave no trace in its stamp.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub(crate) enum Tried {
     Found(Found),
     /// The place holds another block, which the index left open
     NotThere,
-    /// Its bytes are further away than was to be gone
+    /// Its bytes are further away than was to be gone, or more than are to be held
     Later,
     /// It cannot be known whether the block is there; counted, and logged once
     Failed,
@@ -44,6 +45,8 @@ pub(crate) struct Pass<'a> {
     car: &'a Car,
     file: Arc<File>,
     reach: Reach,
+    /// Bytes of large blocks that may still be read; the first is read whatever it measures
+    room: &'a Cell<usize>,
     /// As the file was before the first read
     before: Stamp,
     /// Whether blocks that were hashed in earlier passes are believed
@@ -77,6 +80,8 @@ enum Fault {
     Read(#[from] io::Error),
     #[error(transparent)]
     Section(#[from] hoverboard_car::Error),
+    #[error("the blocks that are read together take too much memory")]
+    NoRoom,
     #[error("the section is cut short")]
     CutShort,
     #[error("the section holds {0}, not the block that the index says")]
@@ -85,11 +90,23 @@ enum Fault {
     Hash(Cid, VerifyError),
 }
 
+impl Fault {
+    /// Whether nothing is wrong, and the block only has to be asked for again.
+    fn is_for_later(&self) -> bool {
+        match self {
+            Self::Read(error) => error.kind() == io::ErrorKind::WouldBlock,
+            Self::NoRoom => true,
+            _ => false,
+        }
+    }
+}
+
 impl<'a> Pass<'a> {
     /// Tries steps, which are of one CAR and in the order of its sections, and says how each went.
     pub(crate) fn run(
         catalog: &'a Catalog,
         reach: Reach,
+        room: &'a Cell<usize>,
         queries: &[Query],
         steps: &'a [Step],
         mut answer: impl FnMut(usize, Tried),
@@ -101,6 +118,7 @@ impl<'a> Pass<'a> {
             Ok(opened) => opened,
             Err(error) => {
                 catalog.metrics.catalog.read_errors.inc();
+                catalog.files.close(car.serial);
                 if car.note_read_failure() {
                     tracing::error!(path = %car.path.display(), %error, "cannot read the CAR");
                 }
@@ -111,7 +129,7 @@ impl<'a> Pass<'a> {
         let trusted = before == car.summary.stamp && !catalog.options.always_verify;
         let settled = before.is_settled(SystemTime::now());
         let arena = BytesMut::new();
-        let mut pass = Self { catalog, car, file, reach, before, trusted, arena, read_bytes: 0, hashed_bytes: 0 };
+        let mut pass = Self { catalog, car, file, reach, room, before, trusted, arena, read_bytes: 0, hashed_bytes: 0 };
 
         let mut blocks = Vec::with_capacity(steps.len());
         Window::with(car.typical_section(), |window| {
@@ -120,8 +138,8 @@ impl<'a> Pass<'a> {
                     Ok(Section::Block(block)) => blocks.push(block),
                     Ok(Section::Have { size }) => answer(step.query, Tried::Found(Found::Have { size })),
                     Ok(Section::AnotherBlock) => answer(step.query, Tried::NotThere),
-                    Err(Fault::Read(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                        // What lies behind is hardly nearer.
+                    Err(fault) if fault.is_for_later() => {
+                        // What lies behind is hardly nearer, and takes room too.
                         steps[number..].iter().for_each(|step| answer(step.query, Tried::Later));
                         break;
                     }
@@ -174,10 +192,11 @@ impl<'a> Pass<'a> {
             return Err(Fault::CutShort);
         }
         if *head.cid.hash() != query.multihash {
-            return match self.car.knows_codes() {
-                true => Err(Fault::OtherBlock(head.cid)),
-                false => Ok(Section::AnotherBlock),
-            };
+            // An index without hash codes leaves open which function made the digest. That, and no other digest in its
+            // place, makes it another block.
+            let open = !self.car.knows_codes() && self.before == self.car.summary.stamp;
+            let same_digest = head.cid.hash().digest() == query.multihash.digest();
+            return if open && same_digest { Ok(Section::AnotherBlock) } else { Err(Fault::OtherBlock(head.cid)) };
         }
         match query.want {
             Want::Have { inline_limit } if head.data_len > inline_limit as u64 => {
@@ -204,6 +223,11 @@ impl<'a> Pass<'a> {
 
     /// Reads the rest of a block, which lies at `rest`, straight into its own buffer.
     fn copy_large(&mut self, part: &[u8], len: usize, rest: u64) -> Result<Bytes, Fault> {
+        let room = self.room.get();
+        if room == 0 {
+            return Err(Fault::NoRoom);
+        }
+        self.room.set(room.saturating_sub(len));
         let mut data = self.catalog.pool.take(len);
         let (front, back) = data.bytes_mut().split_at_mut(part.len());
         front.copy_from_slice(part);
@@ -228,11 +252,14 @@ impl<'a> Pass<'a> {
             Fault::Read(_) => metrics.read_errors.inc(),
             Fault::OtherBlock(_) if self.car.summary.origin != Origin::Scan => {
                 metrics.wrong_entries.inc();
-                if self.car.doubt() {
+                // In a file that was replaced the old index proves nothing against the new one's.
+                if self.before == self.car.summary.stamp && self.car.doubt() {
                     self.catalog.alarm.ring();
                 }
             }
-            Fault::Section(_) | Fault::CutShort | Fault::OtherBlock(_) | Fault::Hash(..) => metrics.corrupt.inc(),
+            Fault::Section(_) | Fault::CutShort | Fault::OtherBlock(_) | Fault::Hash(..) | Fault::NoRoom => {
+                metrics.corrupt.inc();
+            }
         }
         if self.car.reported.insert(record) {
             let offset = self.car.summary.payload.start.saturating_add(offset);

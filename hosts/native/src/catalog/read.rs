@@ -2,6 +2,7 @@
 //!
 //! The reading and checking of one CAR's sections is in [`super::pass`].
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use super::files::Reach;
@@ -26,15 +27,24 @@ impl Catalog {
     ///
     /// It blocks on the disk, and never panics or waits for an index to be built. No answer is [`Found::Later`].
     pub fn read(&self, queries: &[Query]) -> Vec<Found> {
-        self.read_within(Reach::Disk, queries)
+        self.read_within(Reach::Disk, usize::MAX, queries)
     }
 
-    /// The same, without waiting for the disk: what is not in the page cache is [`Found::Later`].
-    pub fn read_cached(&self, queries: &[Query]) -> Vec<Found> {
-        self.read_within(Reach::Cache, queries)
+    /// The same, until large blocks of about `room` bytes are read: those that come after are [`Found::Later`]. At least
+    /// one is read.
+    pub fn read_some(&self, room: usize, queries: &[Query]) -> Vec<Found> {
+        self.read_within(Reach::Disk, room, queries)
     }
 
-    fn read_within(&self, reach: Reach, queries: &[Query]) -> Vec<Found> {
+    /// The same, without waiting for the disk: what is not in the page cache is [`Found::Later`] too.
+    pub fn read_cached(&self, room: usize, queries: &[Query]) -> Vec<Found> {
+        self.read_within(Reach::Cache, room, queries)
+    }
+
+    fn read_within(&self, reach: Reach, room: usize, queries: &[Query]) -> Vec<Found> {
+        // Before the table is asked as well as after: what cannot be read may come to be indexed in between.
+        let unsure = self.unsure.load(Ordering::Acquire);
+        let room = Cell::new(room.max(1));
         let metrics = &self.metrics.catalog;
         let mut answers = vec![Found::Missing; queries.len()];
         let mut open: Vec<usize> = (0..queries.len()).collect();
@@ -46,7 +56,7 @@ impl Catalog {
             }
             open.clear();
             for group in steps.chunk_by(|a, b| a.candidate.car.serial == b.candidate.car.serial) {
-                Pass::run(self, reach, queries, group, |query, tried| match tried {
+                Pass::run(self, reach, &room, queries, group, |query, tried| match tried {
                     Tried::Found(found) => answers[query] = found,
                     Tried::NotThere => open.push(query),
                     Tried::Later => answers[query] = Found::Later,
@@ -64,7 +74,7 @@ impl Catalog {
         for query in open {
             answers[query] = Found::Unknown;
         }
-        if self.unsure.load(Ordering::Relaxed) {
+        if unsure || self.unsure.load(Ordering::Acquire) {
             answers.iter_mut().filter(|answer| **answer == Found::Missing).for_each(|answer| *answer = Found::Unknown);
         }
         let count = |of: &Found| answers.iter().filter(|answer| *answer == of).count() as u64;

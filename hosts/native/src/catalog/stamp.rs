@@ -29,6 +29,11 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
+    /// Whether this is a stamp of that file, at whatever time and by whatever name.
+    pub(crate) fn is_of_same_file(&self, other: &Self) -> bool {
+        (self.dev, self.ino) == (other.dev, other.ino)
+    }
+
     /// The stamp of an open file.
     pub(crate) fn of(file: &File) -> io::Result<Self> {
         file.metadata().map(|meta| Self::from(&meta))

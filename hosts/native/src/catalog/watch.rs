@@ -148,15 +148,16 @@ impl Catalog {
                 listing.unreadable.push((path, error));
             }
         }
-        memory.changing = changing;
-
+        // A file that was moved is still there, and is served from where it was until it is indexed anew.
+        let moved = |car: &Car| changing.values().any(|stamp| stamp.is_of_same_file(&car.summary.stamp));
         for (path, car) in served {
-            if !listing.is_unsure_of(&path) {
+            if !listing.is_unsure_of(&path) && !moved(&car) {
                 tracing::info!(path = %path.display(), "CAR gone");
                 self.forget(&car);
                 self.drop_stored(&path);
             }
         }
+        memory.changing = changing;
         self.note(&mut memory, &listing.unreadable);
         self.pool.trim();
     }

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, Readiness};
-use crate::catalog::{Catalog, CatalogOptions, Watcher};
+use crate::catalog::{Catalog, CatalogError, CatalogOptions, Watcher};
 use crate::cli::ServeArgs;
 use crate::config::{ConfigError, ServeConfig};
 use crate::metrics::Metrics;
@@ -98,7 +98,10 @@ fn open_catalog(config: &ServeConfig, metrics: Arc<Metrics>) -> Result<Arc<Catal
     let bar = progress::bytes("indexing");
     let opened = Catalog::open(options, metrics, &bar);
     bar.finish_and_clear();
-    let catalog = opened.map_err(|error| Failure::Failed(error.to_string()))?;
+    let catalog = opened.map_err(|error| match error {
+        CatalogError::State { path, error } => ConfigError::State { path, error }.into(),
+        error => Failure::Failed(error.to_string()),
+    })?;
     let (cars, records) = catalog.size();
     tracing::info!(cars, blocks = records, "indexed");
     if cars == 0 {

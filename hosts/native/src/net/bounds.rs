@@ -54,8 +54,9 @@ impl Held {
     /// Notes what the connection holds now. `false` if it must be closed.
     pub fn update(&mut self, unsent: usize, unfinished: usize) -> bool {
         change(&self.bounds.unsent, &mut self.unsent, unsent);
+        let grew = unfinished > self.unfinished;
         let sum = change(&self.bounds.unfinished, &mut self.unfinished, unfinished);
-        unfinished == 0 || sum <= MAX_UNFINISHED
+        !grew || sum <= MAX_UNFINISHED
     }
 
     /// How many bytes the connection may have unsent now.
@@ -105,6 +106,7 @@ mod tests {
         let (mut first, mut second) = (Held::new(bounds.clone()), Held::new(bounds));
         assert!(first.update(0, MAX_UNFINISHED));
         assert!(second.update(5, 0));
+        assert!(first.update(5, MAX_UNFINISHED));
         assert!(!second.update(0, 1));
     }
 }

@@ -15,8 +15,11 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 /// How much is read from a socket at a time.
 const READ: usize = 64 * 1024;
 
-/// The largest WebSocket message accepted, in bytes: a whole Bitswap message may come in one.
-pub(super) const MAX_WS_MESSAGE: usize = 4 * 1024 * 1024 + 64 * 1024;
+/// The largest WebSocket message accepted, in bytes. Clients send a Noise frame or a few in one.
+const MAX_WS_MESSAGE: usize = 1024 * 1024;
+
+/// What a WebSocket may hold that is not sent: a message of ours, and answers to pings of a peer that does not read.
+const MAX_WS_UNSENT: usize = 256 * 1024;
 
 thread_local! {
     /// Where sockets are read to: connections that wait have no buffer of their own.
@@ -38,6 +41,7 @@ impl Pipe {
         WebSocketConfig::default()
             .read_buffer_size(4 * 1024)
             .write_buffer_size(0)
+            .max_write_buffer_size(MAX_WS_UNSENT)
             .max_message_size(Some(MAX_WS_MESSAGE))
             .max_frame_size(Some(MAX_WS_MESSAGE))
     }

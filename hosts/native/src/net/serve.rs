@@ -256,8 +256,13 @@ impl Peer {
         self.batch = None;
         // A reader that died has answered nothing, and nothing is known.
         let found = found.unwrap_or_default().into_iter().chain(std::iter::repeat(Found::Unknown));
+        let mut left = false;
         for (ticket, found) in tickets.into_iter().zip(found) {
+            left |= found == Found::Later;
             self.answer(ticket, found);
+        }
+        if left {
+            self.link.session.look_up_again();
         }
         true
     }
@@ -276,7 +281,7 @@ impl Peer {
             return false;
         }
         let (mut later, mut wait_for) = (Vec::new(), Vec::new());
-        let found = self.catalog.read_cached(&queries);
+        let found = self.catalog.read_cached(allowance, &queries);
         for ((ticket, query), found) in tickets.into_iter().zip(queries).zip(found) {
             if found == Found::Later {
                 later.push(ticket);
@@ -287,7 +292,7 @@ impl Peer {
         }
         if !later.is_empty() {
             let catalog = self.catalog.clone();
-            let found = tokio::task::spawn_blocking(move || catalog.read(&wait_for));
+            let found = tokio::task::spawn_blocking(move || catalog.read_some(allowance, &wait_for));
             self.batch = Some(Batch { tickets: later, found });
         }
         true
@@ -298,7 +303,9 @@ impl Peer {
             Found::Block(bytes) => Answer::Block(bytes),
             Found::Have { size } => Answer::Have { size },
             Found::Missing => Answer::Missing,
-            Found::Unknown | Found::Later => Answer::Unknown,
+            Found::Unknown => Answer::Unknown,
+            // Its ticket stays open, until everything that is open is looked up again.
+            Found::Later => return,
         };
         self.link.session.answer(ticket, answer);
     }
