@@ -248,8 +248,13 @@ fn damaged_cars_are_served_up_to_the_damage_and_the_others_whole() {
     assert_served(&catalog, &whole);
     assert_served(&catalog, &cut[..9]);
     assert_served(&catalog, &bad[..5]);
-    assert_eq!(read(&catalog, &cut[9].cid), Found::Missing);
     assert_eq!(served.metrics.catalog.damaged_cars.get(), 4);
+    // It is there, behind the fault; while it cannot be found, nobody is told that anything is missing.
+    assert_eq!(read(&catalog, &bad[7].cid), Found::Unknown);
+    assert_eq!(read(&catalog, &cut[9].cid), Found::Unknown);
+    std::fs::remove_file(served.path("bad.car")).expect("removed");
+    settle(&catalog);
+    assert_eq!(read(&catalog, &cut[9].cid), Found::Missing);
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub(crate) struct Fault {
     pub(crate) at: Option<u64>,
     /// The error's own words, which name the offset too
     pub(crate) what: String,
+    /// Whether blocks may lie behind it that cannot be found
+    pub(crate) hides_blocks: bool,
 }
 
 /// The folder that indexes are kept in.
@@ -131,7 +133,7 @@ mod tests {
 
     fn summary() -> Summary {
         let stamp = Stamp { dev: 1, ino: 2, size: 3, mtime: (4, 5), ctime: (6, 7) };
-        let fault = Some(Fault { at: Some(9), what: "cut short".into() });
+        let fault = Some(Fault { at: Some(9), what: "cut short".into(), hides_blocks: false });
         Summary { stamp, payload: 59..101, origin: Origin::Scan, fault }
     }
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use hoverboard_car::index::{Codec, IndexBuilder, SortedIndex};
-use hoverboard_car::{Options, Scanner};
+use hoverboard_car::{Error, Options, Scanner};
 use indicatif::ProgressBar;
 
 use crate::metrics::CatalogMetrics;
@@ -111,6 +111,9 @@ fn scan(file: &File, stamp: Stamp) -> io::Result<(Summary, Bytes)> {
         Some(header) => header.payload_start()..header.payload_end().map_or(stamp.size, |end| end.min(stamp.size)),
         None => 0..0,
     };
-    let fault = error.map(|error| Fault { at: error.at(), what: error.to_string() });
+    // Behind the end of a file there is nothing, and what does not begin as a CAR is none.
+    let is_car = scanner.header().is_some();
+    let hides = |error: &Error| is_car && !matches!(error, Error::Truncated { .. });
+    let fault = error.map(|error| Fault { at: error.at(), what: error.to_string(), hides_blocks: hides(&error) });
     Ok((Summary { stamp, payload, origin: Origin::Scan, fault }, builder.finish().into()))
 }

@@ -72,7 +72,7 @@ pub struct Catalog {
     state: State,
     files: Files,
     pool: Pool,
-    /// Something of what was given cannot be read, so that no miss is definite
+    /// Something of what was given cannot be read, or lies behind a fault, so that no miss is definite
     unsure: AtomicBool,
     watch: Mutex<watch::Memory>,
     alarm: watch::Alarm,
@@ -229,9 +229,10 @@ impl Catalog {
 
     /// Takes note of what cannot be read, and brings the gauges up to date.
     fn note(&self, memory: &mut watch::Memory, unreadable: &[(PathBuf, io::Error)]) {
-        self.unsure.store(!unreadable.is_empty(), Ordering::Release);
-        memory.note_unreadable(unreadable);
         let cars = self.state.cars();
+        let hides_blocks = |car: &Arc<Car>| car.summary.fault.as_ref().is_some_and(|fault| fault.hides_blocks);
+        self.unsure.store(!unreadable.is_empty() || cars.iter().any(hides_blocks), Ordering::Release);
+        memory.note_unreadable(unreadable);
         let gauges = &self.metrics.catalog;
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         gauges.cars.set(count(cars.len()));
