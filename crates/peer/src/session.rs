@@ -331,14 +331,10 @@ impl Session {
         Ok(self.connection.probe(now)?)
     }
 
-    /// Takes no new wants and tells the peer that no streams are accepted any more; what was begun goes on.
-    pub fn drain(&mut self) -> Result<(), Error> {
-        if self.peer().is_none() || self.draining {
-            self.draining = true;
-            return Ok(());
-        }
+    /// Takes no new wants and no new streams; what was begun goes on.
+    pub fn drain(&mut self) {
         self.draining = true;
-        Ok(self.connection.go_away()?)
+        self.connection.stop_accepting();
     }
 
     /// Whether a draining session has nothing left to do.

@@ -257,14 +257,12 @@ impl Connection {
         self.end_on(result)
     }
 
-    /// Tells the peer that no more streams are opened or accepted.
-    pub fn go_away(&mut self) -> Result<(), Error> {
-        let config = self.config.clone();
-        let result = match self.established_mut() {
-            Some(established) => established.streams.mux_mut().go_away(0, &config.yamux),
-            None => Ok(()),
-        };
-        self.end_on(result)
+    /// Accepts no more streams: new ones are reset, those that are open go on. Nothing else is said to the peer, as
+    /// clients take GoAway for the end of everything.
+    pub fn stop_accepting(&mut self) {
+        if let Some(established) = self.established_mut() {
+            established.streams.mux_mut().stop_accepting();
+        }
     }
 
     /// Stream bytes that wait to be sent.

@@ -378,6 +378,11 @@ impl Streams {
                 self.uses.remove(&id);
                 return;
             }
+            // One at a time is kept; what comes on others is passed over.
+            PUSH if self.uses.values().any(|used| matches!(used, Use::Identify(_))) => {
+                self.uses.remove(&id);
+                return;
+            }
             PUSH => Use::Identify(identify::Reader::default()),
             PING => Use::Ping(Vec::new()),
             _ => {

@@ -209,10 +209,10 @@ impl Mux {
         self.push(Header { kind: Kind::Ping, flags: SYN, stream: 0, length: value }, limits)
     }
 
-    /// Says that no more streams are accepted. Streams for answers may still be opened.
-    pub(crate) fn go_away(&mut self, code: u32, limits: &Limits) -> Result<(), Error> {
+    /// Accepts no more streams; those that are open go on. GoAway is not sent: both go-yamux and js-yamux close
+    /// everything at once when they get it.
+    pub(crate) fn stop_accepting(&mut self) {
         self.we_away = true;
-        self.push(Header { kind: Kind::GoAway, flags: 0, stream: 0, length: code }, limits)
     }
 
     /// Takes bytes from the front of `input` until something happened or they are used up.

@@ -206,7 +206,7 @@ impl Peer {
         let mut progress = false;
         if !self.draining && self.drain.as_mut().poll(cx).is_ready() {
             self.draining = true;
-            self.link.session.drain()?;
+            self.link.session.drain();
             progress = true;
         }
         if let Poll::Ready(received) = self.link.poll_receive(cx) {
