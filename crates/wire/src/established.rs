@@ -316,22 +316,12 @@ impl Streams {
                 None => *rest = &[],
                 Some(Use::Identify(reader)) => reader.receive(std::mem::take(rest))?,
                 Some(Use::Pinged(back)) => {
-                    let n = (PING_LEN - back.len()).min(rest.len());
-                    let (head, tail) = rest.split_at(n);
-                    back.extend_from_slice(head);
-                    *rest = tail;
-                    if back.len() == PING_LEN {
-                        let back = std::mem::take(back);
+                    if let Some(back) = take_ping(back, rest) {
                         self.pinged(id, Some(&back), now, config)?;
                     }
                 }
                 Some(Use::Ping(echo)) => {
-                    let n = (PING_LEN - echo.len()).min(rest.len());
-                    let (head, tail) = rest.split_at(n);
-                    echo.extend_from_slice(head);
-                    *rest = tail;
-                    if echo.len() == PING_LEN {
-                        let echo = std::mem::take(echo);
+                    if let Some(echo) = take_ping(echo, rest) {
                         // A peer that pings and does not read gets no more answers.
                         if self.mux.queued_on(id) >= 64 * PING_LEN {
                             return Err(Error::Multistream("pings are not read"));
@@ -446,6 +436,14 @@ impl Streams {
         }
         self.mux.fill(out, room, now, &config.yamux)
     }
+}
+
+/// Moves bytes from the front of `rest` to `partial`; the ping once it is whole, and `partial` is empty again.
+fn take_ping(partial: &mut Vec<u8>, rest: &mut &[u8]) -> Option<Vec<u8>> {
+    let (head, tail) = rest.split_at((PING_LEN - partial.len()).min(rest.len()));
+    partial.extend_from_slice(head);
+    *rest = tail;
+    (partial.len() == PING_LEN).then(|| std::mem::take(partial))
 }
 
 /// The protocols of a connection, by the numbers that its negotiations use.
