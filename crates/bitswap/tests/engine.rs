@@ -92,6 +92,15 @@ fn a_full_wantlist_drops_what_it_does_not_name() {
 }
 
 #[test]
+fn of_a_wantlist_that_only_withdraws_nothing_new_is_taken() {
+    let mut engine = engine([want(1), want(2), want(3)]);
+    assert_eq!(engine.withdraw(&wantlist([cancel(1), want(4), cancel(5)])), 1);
+    assert_eq!(engine.wants(), 2);
+    assert_eq!(engine.withdraw(&full([want(2), want(6)])), 1);
+    assert_eq!(looked_up(&mut engine), [cid(2)]);
+}
+
+#[test]
 fn dont_have_is_said_only_where_it_was_asked_for() {
     let mut engine = engine([want(1), asking_dont_have(want(2)), asking_dont_have(want_have(3)), want_have(4)]);
     answer_all(&mut engine, |_| Answer::Missing);

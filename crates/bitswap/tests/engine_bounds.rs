@@ -71,6 +71,54 @@ fn lookups_outstanding_are_held_to_what_is_expected_to_fit() {
 }
 
 #[test]
+fn looking_ahead_hands_out_the_whole_queue_whatever_the_room() {
+    let mut engine = engine((0..2000).map(want));
+    let ahead: Vec<_> = std::iter::from_fn(|| engine.look_ahead()).collect();
+    assert_eq!(ahead.len(), 1024, "as many as may be outstanding");
+    assert!(ahead.iter().map(|lookup| lookup.cid).eq((0..1024).map(cid)));
+    let mut answered = 0;
+    while engine.room() > 0 {
+        assert!(engine.answer(ahead[answered].ticket, block(300_000)));
+        answered += 1;
+    }
+    assert_eq!((answered, engine.queued_bytes()), (4, 1_200_000));
+    // Room is made by what is sent, also for an answer that is larger than it.
+    while engine.next_message(Protocol::V1_2_0).is_some() {}
+    assert_eq!(engine.room(), 1 << 20);
+    assert!(engine.answer(ahead[answered].ticket, block(LARGEST)));
+    assert_eq!(engine.room(), 0);
+}
+
+#[test]
+fn a_ticket_is_open_until_it_is_answered_or_its_want_is_gone() {
+    let mut engine = engine((0..4).map(want));
+    let [answered, cancelled, again, left] = std::array::from_fn(|_| engine.look_ahead().unwrap().ticket);
+    assert!([answered, cancelled, again, left].iter().all(|ticket| engine.is_open(*ticket)));
+    engine.answer(answered, block(10));
+    engine.receive(wantlist([cancel(1)]), Protocol::V1_2_0);
+    engine.requeue_outstanding();
+    assert!([answered, cancelled, again, left].iter().all(|ticket| !engine.is_open(*ticket)));
+    let again = engine.look_ahead().unwrap();
+    assert_eq!((again.cid, engine.is_open(again.ticket)), (cid(2), true));
+}
+
+#[test]
+fn a_cleared_engine_wants_nothing_and_old_tickets_stay_void() {
+    let mut engine = engine((0..10).map(want));
+    let answered = engine.look_ahead().unwrap();
+    engine.answer(answered.ticket, block(1000));
+    let outstanding = engine.look_ahead().unwrap();
+    engine.clear();
+    assert!(engine.is_idle() && !engine.has_answers());
+    assert_eq!((engine.waiting(), engine.outstanding(), engine.queued_bytes()), (0, 0, 0));
+    engine.receive(wantlist([want(1), want(2)]), Protocol::V1_2_0);
+    let later = [engine.look_ahead().unwrap(), engine.look_ahead().unwrap()];
+    assert!(later.iter().all(|lookup| lookup.ticket != outstanding.ticket));
+    assert!(!engine.answer(outstanding.ticket, block(1)));
+    assert!(engine.answer(later[0].ticket, block(1)));
+}
+
+#[test]
 fn one_large_block_is_a_warning_for_those_to_come() {
     let mut engine = engine((0..4096).map(want));
     for size in [vec![1000; 200], vec![1 << 20]].concat() {

@@ -24,11 +24,14 @@ fn cid(codec: u64) -> Cid {
 #[derive(Clone, Debug)]
 enum Step {
     Receive { entries: Vec<Entry>, full: bool },
+    Withdraw { entries: Vec<Entry>, full: bool },
     LookUp,
+    LookAhead,
     Answer { which: prop::sample::Index, answer: Answer },
     Send,
     Freeze,
     Requeue,
+    Clear,
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
@@ -54,16 +57,20 @@ fn answer() -> impl Strategy<Value = Answer> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let receive =
-        (vec(entry(), 0..6), prop::bool::weighted(0.1)).prop_map(|(entries, full)| Step::Receive { entries, full });
+    let list = || (vec(entry(), 0..6), prop::bool::weighted(0.1));
+    let receive = list().prop_map(|(entries, full)| Step::Receive { entries, full });
+    let withdraw = list().prop_map(|(entries, full)| Step::Withdraw { entries, full });
     let answer = (any::<prop::sample::Index>(), answer()).prop_map(|(which, answer)| Step::Answer { which, answer });
     prop_oneof![
         4 => receive,
-        6 => Just(Step::LookUp),
+        1 => withdraw,
+        4 => Just(Step::LookUp),
+        4 => Just(Step::LookAhead),
         6 => answer,
         2 => Just(Step::Send),
         1 => Just(Step::Freeze),
         1 => Just(Step::Requeue),
+        1 => Just(Step::Clear),
     ]
 }
 
@@ -96,6 +103,15 @@ struct Model {
 }
 
 impl Model {
+    fn withdraw(&mut self, entries: &[Entry], full: bool) {
+        if full {
+            let named = |cid| entries.iter().any(|entry| entry.cid == cid);
+            self.wants.retain(|want| named(want.entry.cid));
+        }
+        let cancelled = |cid| entries.iter().any(|entry| entry.cid == cid && entry.cancel);
+        self.wants.retain(|want| !cancelled(want.entry.cid));
+    }
+
     fn receive(&mut self, entries: &[Entry], full: bool) {
         if full {
             let named = |cid| entries.iter().any(|entry| entry.cid == cid && !entry.cancel);
@@ -128,7 +144,8 @@ impl Model {
         waiting.reduce(|best, want| if want.entry.priority > best.entry.priority { want } else { best })
     }
 
-    fn answer(&mut self, ticket: Ticket, answer: Answer) {
+    /// `is_full`: as many answers wait as may.
+    fn answer(&mut self, ticket: Ticket, answer: Answer, is_full: bool) {
         let looked_up = |want: &Want| match want.stage {
             Stage::LookedUp(held, asked) if held == ticket => Some(asked),
             _ => None,
@@ -142,6 +159,7 @@ impl Model {
             Answer::Block(data) if have_will_do && data.len() > INLINE_LIMIT => {
                 Some(Stage::Answered(Said::Presence(Presence::Have)))
             }
+            Answer::Block(_) if is_full => Some(Stage::Waiting),
             Answer::Block(data) => Some(Stage::Answered(Said::Block(data))),
             Answer::Have { .. } if asked == Some(LookupKind::Block) => None,
             Answer::Have { size } if have_will_do && size > INLINE_LIMIT as u64 => {
@@ -210,6 +228,11 @@ fn check_counts(engine: &Engine, model: &Model) {
     assert_eq!(engine.outstanding(), model.count(|stage| matches!(stage, Stage::LookedUp(..))));
     let answered = model.count(|stage| matches!(stage, Stage::Answered(_)));
     assert!(answered > 0 || engine.queued_bytes() == 0);
+    assert_eq!(engine.room(), engine.limits().max_queued.saturating_sub(engine.queued_bytes()));
+    for ticket in &model.tickets {
+        let is_open = |want: &Want| matches!(&want.stage, Stage::LookedUp(held, _) if held == ticket);
+        assert_eq!(engine.is_open(*ticket), model.wants.iter().any(is_open));
+    }
 }
 
 proptest! {
@@ -220,10 +243,13 @@ proptest! {
         steps in vec(step(), 0..80),
         table_key: u64,
         message_target in 0..40_usize,
+        max_queued in prop_oneof![Just(1 << 40), 0..12_usize],
+        max_outstanding in 0..6_usize,
     ) {
         let limits = Limits {
             inline_limit: INLINE_LIMIT,
-            max_queued: 1 << 40,
+            max_queued,
+            max_outstanding,
             message_target,
             table_key,
             ..Limits::default()
@@ -235,22 +261,38 @@ proptest! {
                     model.receive(&entries, full);
                     engine.receive(Wantlist { entries, full }, Protocol::V1_2_0);
                 }
-                Step::LookUp => match (engine.next_lookup(), model.next_waiting()) {
-                    (None, None) => {}
-                    (Some(lookup), Some(want)) => {
-                        prop_assert_eq!(lookup.cid, want.entry.cid);
-                        let block = lookup.kind == LookupKind::Block;
-                        prop_assert_eq!(block, want.entry.kind == WantKind::Block);
-                        want.stage = Stage::LookedUp(lookup.ticket, lookup.kind);
-                        prop_assert!(!model.tickets.contains(&lookup.ticket));
-                        model.tickets.push(lookup.ticket);
+                Step::Withdraw { entries, full } => {
+                    let wants = model.wants.len();
+                    model.withdraw(&entries, full);
+                    let dropped = engine.withdraw(&Wantlist { entries, full });
+                    prop_assert_eq!(dropped, wants - model.wants.len());
+                }
+                Step::LookUp | Step::LookAhead => {
+                    let ahead = matches!(step, Step::LookAhead);
+                    let lookup = if ahead { engine.look_ahead() } else { engine.next_lookup() };
+                    let outstanding = model.count(|stage| matches!(stage, Stage::LookedUp(..)));
+                    let may_look = outstanding < max_outstanding.max(1);
+                    // How much is expected to fit is the engine's to judge; with nothing under way it must look.
+                    let must_look = may_look && (ahead || (outstanding == 0 && engine.queued_bytes() == 0));
+                    match (lookup, model.next_waiting()) {
+                        (None, want) => prop_assert!(want.is_none() || !must_look),
+                        (Some(lookup), Some(want)) => {
+                            prop_assert!(may_look);
+                            prop_assert_eq!(lookup.cid, want.entry.cid);
+                            let block = lookup.kind == LookupKind::Block;
+                            prop_assert_eq!(block, want.entry.kind == WantKind::Block);
+                            want.stage = Stage::LookedUp(lookup.ticket, lookup.kind);
+                            prop_assert!(!model.tickets.contains(&lookup.ticket));
+                            model.tickets.push(lookup.ticket);
+                        }
+                        (Some(lookup), None) => prop_assert!(false, "{lookup:?}, which nobody wants"),
                     }
-                    (lookup, want) => prop_assert!(false, "{lookup:?}, not {want:?}"),
-                },
+                }
                 Step::Answer { which, answer } => {
                     if !model.tickets.is_empty() {
                         let ticket = *which.get(&model.tickets);
-                        model.answer(ticket, answer.clone());
+                        let is_full = engine.queued_bytes() > 0 && engine.room() == 0;
+                        model.answer(ticket, answer.clone(), is_full);
                         engine.answer(ticket, answer);
                     }
                 }
@@ -262,6 +304,10 @@ proptest! {
                 Step::Requeue => {
                     engine.requeue_outstanding();
                     model.requeue();
+                }
+                Step::Clear => {
+                    engine.clear();
+                    model.wants.clear();
                 }
             }
             check_counts(&engine, &model);

@@ -3,7 +3,8 @@
 //! A counter used twice under one key reveals plaintext, and a crash between sending and storing would do it. So
 //! what is stored says whether a host is at work on it: a host writes [`Stored::Running`] before the first byte of an
 //! event leaves, and [`Stored::Frozen`], one generation on, when the event ends. Thawing a form that says *running*
-//! is refused, and its socket closed. A form may be kept in several places: parts of two generations do not join.
+//! is refused, and its socket closed. A form may be kept in several places: parts of two generations do not join, and
+//! *running* is one part of 15 bytes, which written over the first is enough.
 //!
 //! What is stored holds keys. It is never logged.
 
@@ -177,6 +178,14 @@ mod tests {
     #[test]
     fn what_says_running_is_never_thawed() {
         let parts = Stored::Running { generation: 4 }.split(100).expect("fits");
+        assert_eq!(Stored::join(refs(&parts)), Err(StoredError::Running));
+    }
+
+    #[test]
+    fn running_written_over_the_first_of_many_parts_is_enough() {
+        let mut parts = Stored::Frozen { generation: 4, session: vec![7; 100] }.split(60).expect("fits");
+        parts[0] = Stored::Running { generation: 4 }.split(60).expect("fits").remove(0);
+        assert_eq!((parts[0].len(), Stored::parts(&parts[0])), (15, Ok(1)));
         assert_eq!(Stored::join(refs(&parts)), Err(StoredError::Running));
     }
 

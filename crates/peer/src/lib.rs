@@ -5,10 +5,13 @@
 //! host's.
 
 mod asking;
+pub mod bounds;
 pub mod frozen;
+mod inbound;
 mod outbound;
 mod session;
 
+pub use self::bounds::{Bounds, Held};
 pub use self::session::{Config, Counters, Error, Event, Session, protocols};
-pub use hoverboard_bitswap::{Answer, Lookup, LookupKind, Ticket, WantKind};
+pub use hoverboard_bitswap::{Answer, Limits, Lookup, LookupKind, Ticket, WantKind};
 pub use hoverboard_wire as wire;

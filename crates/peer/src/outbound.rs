@@ -1,6 +1,7 @@
 //! The one stream on which we send Bitswap messages: opened when there is something to say, reused, and ended
 //! when nothing was said for a while, since some clients give a silent stream up.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use hoverboard_bitswap::Protocol;
@@ -11,18 +12,26 @@ use serde::{Deserialize, Serialize};
 /// How long the stream may be silent: helia aborts it after ten seconds.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// How long the peer may take to read an ended stream to its end, and to end it too.
+const FAREWELL: Duration = Duration::from_secs(60);
+
+/// Ended streams that are remembered. One is ended in five seconds at most, so that it is the time that counts.
+const MAX_ENDED: usize = 16;
+
 /// All places of the protocol list, preferred first.
 const ALL: [usize; Protocol::ALL.len()] = [0, 1, 2, 3];
 
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Outbound {
     state: State,
     /// What the peer spoke to us, which it will speak when we open a stream.
     spoken: Option<Protocol>,
     /// When something was last sent.
     used: Duration,
-    /// The last stream that we ended, which the peer may not have.
-    ended: Option<StreamId>,
+    /// Since when something waits for the stream and none of it leaves.
+    stalled_since: Option<Duration>,
+    /// Streams that we ended and the peer may not have, and when; the oldest first.
+    ended: VecDeque<(StreamId, Duration)>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -64,43 +73,97 @@ impl Outbound {
         }
     }
 
-    /// Whether this is the stream.
-    pub(crate) fn is(&self, stream: StreamId) -> bool {
-        matches!(self.state, State::Proposed(ours) | State::Open(ours, _) if ours == stream)
-    }
-
-    /// The stream is gone: the next message opens another. `true` if it was this one.
-    pub(crate) fn lost(&mut self, stream: StreamId) -> bool {
+    fn current(&self) -> Option<StreamId> {
         match self.state {
-            State::Proposed(ours) | State::Open(ours, _) if ours == stream => {
-                self.state = State::Closed;
-                true
-            }
-            _ => false,
+            State::Closed => None,
+            State::Proposed(stream) | State::Open(stream, _) => Some(stream),
         }
     }
 
-    /// The peer does not speak what was proposed. `true` if there is nothing else to propose.
-    pub(crate) fn refused(&mut self, stream: StreamId) -> bool {
-        self.lost(stream) && self.spoken.take().is_none()
+    /// Whether this is the stream.
+    pub(crate) fn is(&self, stream: StreamId) -> bool {
+        self.current() == Some(stream)
     }
 
-    /// When the stream has been silent for too long.
-    pub(crate) fn deadline(&self) -> Option<Duration> {
+    /// Whether the next message needs a new stream.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.current().is_none()
+    }
+
+    /// Bytes that wait on the stream.
+    pub(crate) fn queued(&self, connection: &Connection) -> usize {
+        self.current().map_or(0, |stream| connection.queued_on(stream))
+    }
+
+    /// Notes whether something waits for the stream, and whether some of it has just left.
+    pub(crate) fn moved(&mut self, waits: bool, left: bool, now: Duration) {
+        self.stalled_since = match self.stalled_since {
+            _ if !waits || left => None,
+            Some(since) => Some(since),
+            None => Some(now),
+        };
+    }
+
+    /// Since when something waits for the stream and none of it leaves.
+    pub(crate) fn stalled_since(&self) -> Option<Duration> {
+        self.stalled_since
+    }
+
+    /// A stream is gone. `true` if it was the one in use: the next message opens another.
+    pub(crate) fn lost(&mut self, stream: StreamId) -> bool {
+        let ours = self.is(stream);
+        if ours {
+            self.state = State::Closed;
+        }
+        ours
+    }
+
+    /// The peer does not speak what was proposed. `true` if there is nothing else to propose.
+    pub(crate) fn refused(&mut self) -> bool {
+        self.spoken.take().is_none()
+    }
+
+    /// When [`end_silent`](Self::end_silent) has something to do.
+    pub(crate) fn silent_at(&self) -> Option<Duration> {
         matches!(self.state, State::Open(..)).then(|| self.used + LINGER)
     }
 
-    /// Ends the stream if it has been silent for too long.
-    pub(crate) fn wake(&mut self, connection: &mut Connection, now: Duration) -> Result<(), hoverboard_wire::Error> {
+    /// Ends the stream if it has been silent for too long. To be called when everything was said on it.
+    pub(crate) fn end_silent(
+        &mut self,
+        connection: &mut Connection,
+        now: Duration,
+    ) -> Result<(), hoverboard_wire::Error> {
         if let State::Open(stream, _) = self.state
-            && self.deadline().is_some_and(|deadline| now >= deadline)
+            && self.silent_at().is_some_and(|at| now >= at)
         {
             connection.finish(stream);
             self.state = State::Closed;
-            // A peer that never ends its side has had all this time: its streams must not pile up.
-            if let Some(before) = self.ended.replace(stream) {
-                connection.reset(before)?;
+            self.ended.push_back((stream, now));
+            if self.ended.len() > MAX_ENDED
+                && let Some((oldest, _)) = self.ended.pop_front()
+            {
+                connection.reset(oldest)?;
             }
+        }
+        Ok(())
+    }
+
+    /// When [`reset_ended`](Self::reset_ended) has something to do.
+    pub(crate) fn farewell_at(&self, connection: &Connection) -> Option<Duration> {
+        let left = self.ended.iter().find(|(stream, _)| connection.has(*stream));
+        left.map(|(_, ended_at)| *ended_at + FAREWELL)
+    }
+
+    /// Gives up the streams that the peer has left open for too long: they must not pile up. Not at once, as a reset
+    /// may cost it what it has not read yet.
+    pub(crate) fn reset_ended(
+        &mut self,
+        connection: &mut Connection,
+        now: Duration,
+    ) -> Result<(), hoverboard_wire::Error> {
+        while let Some((stream, _)) = self.ended.pop_front_if(|(_, ended_at)| now >= *ended_at + FAREWELL) {
+            connection.reset(stream)?;
         }
         Ok(())
     }

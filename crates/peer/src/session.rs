@@ -1,18 +1,18 @@
 //! A session: one connection, the Bitswap streams on it, the engine that answers, and what we ask ourselves.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cid::Cid;
-use hoverboard_bitswap::{Answer, Decoder, Engine, Limits, Lookup, MAX_RECEIVED, Message, Protocol, Ticket, WantKind};
+use hoverboard_bitswap::{Answer, Engine, Limits, Lookup, MAX_RECEIVED, Message, Protocol, Ticket, WantKind};
 use hoverboard_wire as wire;
 use hoverboard_wire::yamux::StreamId;
 use hoverboard_wire::{Connection, Info, Multiaddr, PeerId};
-use serde::{Deserialize, Serialize};
 
 use crate::asking::Asking;
+use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 
 /// Answers are moved from the engine to the multiplexer until this many bytes wait there: enough to fill a socket,
@@ -47,6 +47,13 @@ pub enum Error {
     /// The peer began more messages than it may at a time.
     #[error("bitswap: unfinished messages of more than {MAX_RECEIVED} bytes")]
     Unfinished,
+    /// The peer began a message and sent no more of it.
+    #[error("bitswap: nothing came of an unfinished message for {} s", .0.as_secs())]
+    HalfSent(Duration),
+    /// Bytes wait for the peer, and it lets none of them be sent: it grants no credit, proves nothing, or agrees to no
+    /// stream.
+    #[error("the peer took none of the bytes that wait for it for {} s", .0.as_secs())]
+    Stalled(Duration),
     /// A frozen session cannot be read.
     #[error("the frozen session cannot be read: {0}")]
     Thaw(#[from] postcard::Error),
@@ -75,7 +82,7 @@ pub enum Event {
     DontHave(Cid),
     /// A ping came back after this time.
     Pong(Duration),
-    /// The peer does not speak Bitswap.
+    /// The peer does not speak Bitswap. What it wanted and what was wanted of it is forgotten.
     NoBitswap,
     /// The peer opens and accepts no more streams.
     GoAway,
@@ -105,20 +112,13 @@ pub struct Counters {
 pub struct Session {
     config: Arc<Config>,
     connection: Connection,
-    inbound: BTreeMap<StreamId, Inbound>,
+    inbound: Inbound,
     outbound: Outbound,
     engine: Engine,
     asking: Asking,
     events: VecDeque<Event>,
     counters: Counters,
     draining: bool,
-}
-
-/// A stream on which the peer sends messages.
-#[derive(Serialize, Deserialize)]
-struct Inbound {
-    protocol: Protocol,
-    decoder: Decoder,
 }
 
 impl Session {
@@ -150,7 +150,7 @@ impl Session {
         Self {
             config,
             connection,
-            inbound: BTreeMap::new(),
+            inbound: Inbound::default(),
             outbound: Outbound::default(),
             engine,
             asking: Asking::default(),
@@ -179,12 +179,13 @@ impl Session {
             wire::Event::Opened(stream, place) => {
                 let protocol = Protocol::ALL[place];
                 self.outbound.heard(protocol);
-                self.inbound.insert(stream, Inbound { protocol, decoder: Decoder::new() });
+                self.inbound.opened(stream, protocol, now);
             }
             wire::Event::Agreed(stream, place) => self.outbound.agreed(stream, Protocol::ALL[place]),
             wire::Event::Refused(stream) => {
-                if self.outbound.refused(stream) {
-                    self.engine = Engine::new(self.config.engine.clone());
+                if self.lost(stream) && self.outbound.refused() {
+                    self.engine.clear();
+                    self.asking.clear();
                     self.events.push_back(Event::NoBitswap);
                 }
             }
@@ -192,38 +193,47 @@ impl Session {
             // js-libp2p ends its side of a stream that it only reads from: ours goes on.
             wire::Event::Finished(stream) if self.outbound.is(stream) => {}
             wire::Event::Finished(stream) => {
-                self.forget(stream);
+                self.lost(stream);
                 // What is queued on it still goes out.
                 self.connection.finish(stream);
             }
-            wire::Event::Reset(stream) => self.forget(stream),
+            wire::Event::Reset(stream) => drop(self.lost(stream)),
         }
         Ok(())
     }
 
-    fn forget(&mut self, stream: StreamId) {
-        self.inbound.remove(&stream);
-        self.outbound.lost(stream);
+    /// A stream is gone. `true` if it was the one that we send on: what was asked on it may not have come through.
+    fn lost(&mut self, stream: StreamId) -> bool {
+        self.inbound.forget(stream);
+        let ours = self.outbound.lost(stream);
+        if ours {
+            self.asking.ask_again();
+        }
+        ours
     }
 
     fn data(&mut self, stream: StreamId, mut bytes: Bytes, now: Duration) -> Result<(), Error> {
         let len = bytes.len();
-        if let Some(inbound) = self.inbound.get_mut(&stream) {
-            let protocol = inbound.protocol;
-            while let Some(body) = inbound.decoder.decode(&mut bytes)? {
-                let message = Message::decode(body)?;
-                if let Some(wantlist) = message.wantlist.filter(|_| self.config.serve && !self.draining) {
-                    self.counters.wants += self.engine.receive(wantlist, protocol).added as u64;
-                }
-                let events = &mut self.events;
-                self.asking.receive(message.blocks, message.presences, |event| events.push_back(event));
-            }
-            if self.unfinished() > MAX_RECEIVED {
-                return Err(Error::Unfinished);
-            }
-        }
         // What comes back on our own stream is not Bitswap; it is passed over.
+        while let Some((message, protocol)) = self.inbound.receive(stream, &mut bytes, now)? {
+            self.take(message, protocol);
+        }
+        if self.unfinished() > MAX_RECEIVED {
+            return Err(Error::Unfinished);
+        }
         Ok(self.connection.consume(stream, len, now)?)
+    }
+
+    fn take(&mut self, message: Message, protocol: Protocol) {
+        match message.wantlist {
+            Some(wantlist) if self.config.serve && self.draining => drop(self.engine.withdraw(&wantlist)),
+            Some(wantlist) if self.config.serve => {
+                self.counters.wants += self.engine.receive(wantlist, protocol).added as u64;
+            }
+            _ => {}
+        }
+        let events = &mut self.events;
+        self.asking.receive(message.blocks, message.presences, |event| events.push_back(event));
     }
 
     /// What happened, in order.
@@ -236,6 +246,24 @@ impl Session {
     pub fn next_lookup(&mut self, allowance: usize) -> Option<Lookup> {
         let unsent = self.unsent();
         if unsent > 0 && unsent >= allowance { None } else { self.engine.next_lookup() }
+    }
+
+    /// The next block to look up for the peer, in the same order, whether or not there is room for the answer: for
+    /// hosts that plan their reads over all that is wanted, and answer with no more than [`room`](Self::room) bytes at
+    /// a time. [`Limits::max_outstanding`] bounds them.
+    pub fn look_ahead(&mut self) -> Option<Lookup> {
+        self.engine.look_ahead()
+    }
+
+    /// How many bytes of answers there is room for, where at most `allowance` bytes may be unsent. With nothing
+    /// unsent there is always room for one block.
+    pub fn room(&self, allowance: usize) -> usize {
+        self.engine.room().min(allowance.saturating_sub(self.unsent()))
+    }
+
+    /// Whether the answer to a lookup is still waited for: its want may have been cancelled, or looked up anew.
+    pub fn is_open(&self, ticket: Ticket) -> bool {
+        self.engine.is_open(ticket)
     }
 
     /// What a lookup found. A ticket that is void by now is passed over.
@@ -258,14 +286,24 @@ impl Session {
         self.engine.requeue_outstanding();
     }
 
-    /// Appends bytes for the pipe to `out`, about `room` of them at most; none if there is nothing to send.
+    /// Appends bytes for the pipe to `out`, about `room` of them at most; none if there is nothing to send. To be called
+    /// when the pipe has room: what is not taken then is the peer's fault, and has its deadline.
     pub fn transmit(&mut self, out: &mut Vec<u8>, room: usize, now: Duration) -> Result<(), Error> {
         self.fill(now);
-        Ok(self.connection.transmit(out, room, now)?)
+        let before = self.outbound.queued(&self.connection);
+        self.connection.transmit(out, room, now)?;
+        let after = self.outbound.queued(&self.connection);
+        let waits = after > 0 || self.asking.has_unsent() || self.engine.has_answers();
+        self.outbound.moved(waits, after < before, now);
+        Ok(())
     }
 
     /// Moves answers and wants to the multiplexer.
     fn fill(&mut self, now: Duration) {
+        if self.outbound.is_closed() && self.connection.is_peer_away() {
+            // Whatever it wants cannot be sent any more.
+            self.engine.clear();
+        }
         // Presences are forgotten where the peer's version has none, so a message may come to nothing.
         while self.connection.queued() < MUX_QUEUE && (self.asking.has_unsent() || self.engine.has_answers()) {
             let Some((stream, protocol)) = self.outbound.stream(&mut self.connection, now) else { return };
@@ -284,26 +322,45 @@ impl Session {
     /// When [`wake`](Self::wake) is to be called, if nothing comes before.
     pub fn deadline(&self) -> Option<Duration> {
         // A stream is silent only once everything was said on it.
-        let linger = self.outbound.deadline().filter(|_| self.unsent() == 0);
-        self.connection.deadline().into_iter().chain(linger).min()
+        let silent = self.outbound.silent_at().filter(|_| self.unsent() == 0);
+        let farewell = self.outbound.farewell_at(&self.connection);
+        let deadlines = [self.connection.deadline(), silent, farewell, self.half_sent_at(), self.stalled_at()];
+        deadlines.into_iter().flatten().min()
     }
 
-    /// Acts on a deadline that has passed.
+    /// Acts on a deadline that has passed. Bytes that have come by then are to be [received](Self::receive) before:
+    /// they may be what the deadline was about.
     pub fn wake(&mut self, now: Duration) -> Result<(), Error> {
+        let timeout = self.config.wire.stall_timeout;
+        if self.half_sent_at().is_some_and(|at| now >= at) {
+            return Err(Error::HalfSent(timeout));
+        }
+        if self.stalled_at().is_some_and(|at| now >= at) {
+            return Err(Error::Stalled(timeout));
+        }
         if self.unsent() == 0 {
-            self.outbound.wake(&mut self.connection, now)?;
+            self.outbound.end_silent(&mut self.connection, now)?;
             if self.engine.is_idle() {
                 self.engine.shrink_to_fit();
             }
         }
+        self.outbound.reset_ended(&mut self.connection, now)?;
         Ok(self.connection.wake(now)?)
+    }
+
+    fn half_sent_at(&self) -> Option<Duration> {
+        Some(self.inbound.stalled_since()? + self.config.wire.stall_timeout)
+    }
+
+    fn stalled_at(&self) -> Option<Duration> {
+        Some(self.outbound.stalled_since()? + self.config.wire.stall_timeout)
     }
 
     /// Wants blocks of the peer, or to know whether it has them. Each is answered by an [`Event::Block`], or an
     /// [`Event::DontHave`] where the peer says so; [`Event::Have`] may come before. How many are wanted at a time is the
     /// caller's to bound.
     pub fn want(&mut self, wants: impl IntoIterator<Item = (Cid, WantKind)>) {
-        self.asking.want(wants, true);
+        self.asking.want(wants);
     }
 
     /// Stops wanting blocks.
@@ -331,15 +388,25 @@ impl Session {
         Ok(self.connection.probe(now)?)
     }
 
-    /// Takes no new wants and no new streams; what was begun goes on.
+    /// Takes no new wants and no new streams; what was begun goes on, unless it is cancelled.
     pub fn drain(&mut self) {
         self.draining = true;
         self.connection.stop_accepting();
     }
 
+    /// Tells the peer that this is the end, before the pipe is closed: see [`Connection::go_away`].
+    pub fn go_away(&mut self) -> Result<(), Error> {
+        Ok(self.connection.go_away()?)
+    }
+
     /// Whether a draining session has nothing left to do.
     pub fn is_drained(&self) -> bool {
         self.draining && (self.peer().is_none() || (self.engine.is_idle() && self.connection.queued() == 0))
+    }
+
+    /// The settings that the session was made with.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
     }
 
     /// The peer, once it has proved who it is.
@@ -352,9 +419,20 @@ impl Session {
         self.engine.queued_bytes() + self.connection.queued()
     }
 
+    /// Bounds the bytes that are sent without proof that they arrived, in place of
+    /// [`wire::yamux::Limits::unproven`]; it is kept when the session is frozen. At least 1 KiB is allowed.
+    pub fn set_unproven(&mut self, bytes: u64) {
+        self.connection.set_unproven(bytes);
+    }
+
+    /// Bytes that were sent and are not proven to have arrived.
+    pub fn unproven(&self) -> u64 {
+        self.connection.unproven()
+    }
+
     /// Bytes held of messages that are not whole yet.
     pub fn unfinished(&self) -> usize {
-        self.inbound.values().map(|inbound| inbound.decoder.buffered_bytes()).sum()
+        self.inbound.unfinished()
     }
 
     /// Wants of the peer, at any stage.
@@ -372,7 +450,7 @@ impl Session {
         self.connection.is_quiet()
             && self.engine.is_idle()
             && self.asking.is_idle()
-            && self.inbound.values().all(|inbound| inbound.decoder.is_between_messages())
+            && self.inbound.is_between_messages()
     }
 
     /// The session as bytes, from which [`thaw`](Self::thaw) makes it anew. `None` in a handshake, or while
@@ -385,11 +463,12 @@ impl Session {
             return None;
         }
         let connection = self.connection.freeze()?;
-        let parts = (connection, &self.inbound, self.outbound, &self.engine, self.asking.freeze(), self.draining);
+        let parts = (connection, &self.inbound, &self.outbound, &self.engine, self.asking.freeze(), self.draining);
         postcard::to_allocvec(&parts).ok()
     }
 
-    /// A session from its frozen form.
+    /// A session from its frozen form. The host's clock must have gone on in between: times before and after are
+    /// compared.
     pub fn thaw(config: Arc<Config>, frozen: &[u8]) -> Result<Self, Error> {
         let (connection, inbound, outbound, engine, asking, draining): (Vec<u8>, _, _, _, _, _) =
             postcard::from_bytes(frozen)?;

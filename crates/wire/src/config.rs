@@ -31,11 +31,14 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How long it may take to give that sign.
     pub ping_timeout: Duration,
+    /// How long a message may stand still: one that waits for the peer, which takes none of it, or one that is half
+    /// received and does not go on. It is kept to by whoever knows the messages, as the connection does not.
+    pub stall_timeout: Duration,
 }
 
 impl Config {
     /// The defaults for a host of this identity that serves `protocols`: 15 s for a handshake, 150 s of silence,
-    /// 60 s for the answer.
+    /// 60 s for the answer, and as long for a message that stands still.
     pub fn new(identity: Identity, aead: Arc<dyn Aead>, protocols: Vec<String>) -> Self {
         Self {
             identity,
@@ -47,6 +50,7 @@ impl Config {
             handshake_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(150),
             ping_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(60),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
+use sha2::{Digest, Sha256};
 
 use crate::Role;
 use crate::config::Config;
@@ -14,7 +15,7 @@ use crate::error::Error;
 use crate::established::{Established, Event};
 use crate::multistream::{Negotiation, Outcome};
 use crate::noise::Handshake;
-use crate::yamux::StreamId;
+use crate::yamux::{Mux, StreamId};
 
 const NOISE: &str = "/noise";
 
@@ -26,7 +27,7 @@ pub struct Connection {
     config: Arc<Config>,
     role: Role,
     phase: Phase,
-    /// When bytes last came, or the connection began.
+    /// When bytes last came; until streams can be opened, when the connection began.
     heard: Duration,
     /// Whether the silence since then was answered with a ping.
     probed: bool,
@@ -44,6 +45,8 @@ struct Securing {
     negotiation: Option<Negotiation>,
     noise: Handshake,
     remote_addr: Option<Multiaddr>,
+    /// For the time after.
+    mux: Mux,
     out: Vec<u8>,
 }
 
@@ -57,7 +60,8 @@ impl Connection {
     ) -> Result<Self, Error> {
         let mut out = Vec::new();
         let noise = Handshake::new(Role::Listener, &config.identity, None, ephemeral, &mut out)?;
-        let securing = Securing { negotiation: Some(Negotiation::listen()), noise, remote_addr, out };
+        let mux = Mux::new(Role::Listener, ping_key(&ephemeral));
+        let securing = Securing { negotiation: Some(Negotiation::listen()), noise, remote_addr, mux, out };
         Ok(Self::new(config, Role::Listener, Phase::Securing(Box::new(securing)), now))
     }
 
@@ -73,7 +77,8 @@ impl Connection {
         let mut out = Vec::new();
         let negotiation = Negotiation::dial(&[NOISE], &[0], &mut out);
         let noise = Handshake::new(Role::Dialler, &config.identity, expected, ephemeral, &mut out)?;
-        let securing = Securing { negotiation: Some(negotiation), noise, remote_addr, out };
+        let mux = Mux::new(Role::Dialler, ping_key(&ephemeral));
+        let securing = Securing { negotiation: Some(negotiation), noise, remote_addr, mux, out };
         Ok(Self::new(config, Role::Dialler, Phase::Securing(Box::new(securing)), now))
     }
 
@@ -84,12 +89,12 @@ impl Connection {
     /// Takes bytes from the pipe, in any pieces; they are opened in place. Events follow from
     /// [`next_event`](Self::next_event), which the host drains before it gives more bytes.
     pub fn receive(&mut self, bytes: &mut [u8], now: Duration) -> Result<(), Error> {
+        let result = self.try_receive(bytes, now);
         // A handshake has its time as a whole, however it drips in.
-        if self.established().is_some() {
+        if self.established().is_some_and(Established::is_open) {
             self.heard = now;
             self.probed = false;
         }
-        let result = self.try_receive(bytes, now);
         self.end_on(result)
     }
 
@@ -105,10 +110,9 @@ impl Connection {
                     return Ok(());
                 };
                 let used = bytes.len() - input.len();
-                let handshake = std::mem::take(&mut securing.out);
-                let established = Established::new(self.role, secured, securing.remote_addr.take(), handshake);
+                let (mux, handshake) = (securing.mux.clone(), std::mem::take(&mut securing.out));
+                let established = Established::new(self.role, secured, securing.remote_addr.take(), mux, handshake);
                 self.phase = Phase::Established(Box::new(established));
-                self.heard = now;
                 used
             }
         };
@@ -143,6 +147,7 @@ impl Connection {
         match &self.phase {
             Phase::Over(..) => None,
             Phase::Securing(_) => Some(self.heard + config.handshake_timeout),
+            Phase::Established(established) if !established.is_open() => Some(self.heard + config.handshake_timeout),
             Phase::Established(_) if self.probed => Some(self.heard + config.idle_timeout + config.ping_timeout),
             Phase::Established(_) => Some(self.heard + config.idle_timeout),
         }
@@ -155,6 +160,7 @@ impl Connection {
         }
         let result = match &mut self.phase {
             Phase::Securing(_) => Err(Error::TimedOut("in the handshake")),
+            Phase::Established(established) if !established.is_open() => Err(Error::TimedOut("in the handshake")),
             Phase::Established(_) if self.probed => Err(Error::TimedOut("waiting for a sign of life")),
             Phase::Established(established) => {
                 self.probed = true;
@@ -265,9 +271,52 @@ impl Connection {
         }
     }
 
+    /// Tells the peer that this is the end, before the pipe is closed. Clients give up all streams when they hear it, so
+    /// what is to arrive has to have arrived before.
+    pub fn go_away(&mut self) -> Result<(), Error> {
+        let config = self.config.clone();
+        match self.established_mut() {
+            Some(established) => established.streams.mux_mut().go_away(&config.yamux),
+            None => Ok(()),
+        }
+    }
+
+    /// Bounds the stream bytes that are sent without proof that they arrived, in place of
+    /// [`yamux::Limits::unproven`](crate::yamux::Limits::unproven), from now on and also when frozen and thawed. A
+    /// host lowers it as the sum over its peers grows; where more is under way already, nothing leaves until enough of
+    /// it is proven. At least 1 KiB is allowed, whatever is said here.
+    pub fn set_unproven(&mut self, bytes: u64) {
+        match &mut self.phase {
+            Phase::Securing(securing) => securing.mux.set_unproven(bytes),
+            Phase::Established(established) => established.streams.mux_mut().set_unproven(bytes),
+            Phase::Over(..) => {}
+        }
+    }
+
+    /// Stream bytes that were sent and are not proven to have arrived. Where nothing bounds them pings are rare, and
+    /// so are proofs.
+    pub fn unproven(&self) -> u64 {
+        self.established().map_or(0, |established| established.streams.mux().unproven())
+    }
+
     /// Stream bytes that wait to be sent.
     pub fn queued(&self) -> usize {
         self.established().map_or(0, |established| established.streams.mux().queued())
+    }
+
+    /// Bytes that wait on one stream.
+    pub fn queued_on(&self, stream: StreamId) -> usize {
+        self.established().map_or(0, |established| established.streams.mux().queued_on(stream))
+    }
+
+    /// Whether a stream is there: one that both sides have ended, or either gave up, is not.
+    pub fn has(&self, stream: StreamId) -> bool {
+        self.established().is_some_and(|established| established.streams.mux().has(stream))
+    }
+
+    /// Whether the peer opens and accepts no more streams, so that [`open`](Self::open) gives none.
+    pub fn is_peer_away(&self) -> bool {
+        self.established().is_some_and(|established| established.streams.mux().is_peer_away())
     }
 
     /// Streams that are open, the connection's own among them.
@@ -326,6 +375,11 @@ impl Connection {
     }
 }
 
+/// What the values of yamux pings are made from: as secret as the key of the handshake, and not leading back to it.
+fn ping_key(ephemeral: &[u8; 32]) -> [u8; 32] {
+    Sha256::new().chain_update(b"hoverboard yamux ping").chain_update(ephemeral).finalize().into()
+}
+
 /// A frozen connection that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the frozen connection cannot be read: {0}")]
@@ -353,3 +407,6 @@ impl std::fmt::Debug for Phase {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,7 +105,13 @@ pub(crate) struct Streams {
 
 impl Established {
     /// A connection whose handshake is done but for sending its last bytes.
-    pub(crate) fn new(role: Role, secured: Secured, remote_addr: Option<Multiaddr>, handshake: Vec<u8>) -> Self {
+    pub(crate) fn new(
+        role: Role,
+        secured: Secured,
+        remote_addr: Option<Multiaddr>,
+        mux: Mux,
+        handshake: Vec<u8>,
+    ) -> Self {
         let mut unmuxed = Vec::new();
         let muxing = (!secured.muxer_agreed).then(|| match role {
             Role::Dialler => Negotiation::dial(&[YAMUX], &[0], &mut unmuxed),
@@ -120,7 +126,7 @@ impl Established {
             remote_addr,
             muxing,
             unmuxed,
-            mux: Mux::new(role),
+            mux,
             uses: BTreeMap::new(),
             ping: None,
             events,
@@ -155,6 +161,11 @@ impl Established {
         Ok(())
     }
 
+    /// Whether streams can be opened: both sides agreed on yamux.
+    pub(crate) fn is_open(&self) -> bool {
+        self.streams.muxing.is_none()
+    }
+
     /// Whether nothing is half received or unsent.
     pub(crate) fn is_quiet(&self) -> bool {
         self.handshake.is_empty() && self.opener.is_between_frames() && self.streams.is_quiet()
@@ -162,7 +173,7 @@ impl Established {
 
     /// Whether all that a frozen form needs is plain data now.
     pub(crate) fn can_freeze(&self) -> bool {
-        self.streams.muxing.is_none() && self.streams.events.is_empty()
+        self.is_open() && self.streams.events.is_empty()
     }
 }
 
@@ -406,10 +417,9 @@ impl Streams {
         self.pinged(id, None, now, config)?;
         match self.uses.get(&id) {
             Some(Use::Application) => self.events.push_back(Event::Finished(id)),
-            // The peer ended a stream before it answered: nobody speaks there.
+            // The peer ended a stream before it answered: nobody speaks there, or takes what is queued on it.
             Some(Use::Dialling(_)) => {
-                self.uses.remove(&id);
-                self.mux.finish(id);
+                self.reset(id, config)?;
                 self.events.push_back(Event::Refused(id));
             }
             _ => {

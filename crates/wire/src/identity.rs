@@ -4,12 +4,16 @@
 //! that crate leaves it out where ring does not build. Keys are never made and nothing but the static key of
 //! Noise is signed here. Specification: libp2p peer ids and keys; RSA moduli of 2,048 to 8,192 bits.
 
+mod secret;
+
 use std::fmt;
 
 use libp2p_identity::{Keypair, PeerId};
 use prost::Message as _;
 use rsa::pkcs8::DecodePublicKey as _;
 use rsa::traits::PublicKeyParts as _;
+
+pub use self::secret::SecretError;
 
 /// What a peer signs to bind its Noise static key to its identity.
 const STATIC_KEY_DOMAIN: &[u8] = b"noise-libp2p-static-key:";

@@ -234,6 +234,17 @@ fn a_ping_comes_back_while_frozen_and_thawed() {
 }
 
 #[test]
+fn a_goodbye_is_heard_and_no_stream_is_accepted_after_it() {
+    let mut pair = Pair::new(60, true);
+    let mut wires = [Vec::new(), Vec::new()];
+    pair.run(&mut wires).expect("connects");
+    pair.listener.go_away().expect("says goodbye");
+    let [ours, _] = pair.run(&mut wires).expect("runs");
+    assert!(matches!(ours[..], [Event::GoAway]), "{ours:?}");
+    assert_eq!(pair.dialler.open(&[ECHO], NOW), None);
+}
+
+#[test]
 fn a_change_of_address_is_pushed() {
     let mut pair = Pair::new(60, false);
     let mut wires = [Vec::new(), Vec::new()];

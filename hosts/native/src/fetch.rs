@@ -28,6 +28,12 @@ pub enum FetchError<E> {
     /// The peer does not speak Bitswap
     #[error("the peer does not speak Bitswap")]
     NoBitswap,
+    /// The peer says that it is going, and opens no more streams to send blocks on
+    #[error("the peer went away before {wanted} came")]
+    GoneAway {
+        /// The block that is next
+        wanted: Cid,
+    },
     /// Nothing came for as long as was allowed
     #[error("nothing came for {}: {wanted} is still wanted", humantime::format_duration(*.after))]
     Silence {
@@ -96,6 +102,7 @@ pub async fn fetch<E>(
             Event::Block { cid, data } => ahead.hold(*cid.hash(), data),
             Event::DontHave(cid) => return Err(FetchError::DontHave(cid)),
             Event::NoBitswap => return Err(FetchError::NoBitswap),
+            Event::GoAway => return Err(FetchError::GoneAway { wanted }),
             _ => {}
         }
     }

@@ -1,55 +1,30 @@
 //! Fetching whole DAGs from a serving node, in one process: order, sharing, damage.
 
 mod common;
+#[path = "common/node.rs"]
+mod node;
+#[path = "common/sealer.rs"]
+mod sealer;
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cid::Cid;
 use common::{Served, cid, data, write_car};
-use hoverboard::address::{Dial, Transport};
+use hoverboard::address::{Dial, Host, Transport};
 use hoverboard::catalog::Catalog;
-use hoverboard::config::ServeConfig;
 use hoverboard::fetch::{FetchError, fetch};
-use hoverboard::listen::bind_all;
 use hoverboard::net::client::Client;
-use hoverboard::shared::Shared;
 use hoverboard_car::Writer;
+use hoverboard_peer::wire::{Config, Connection, identity::Identity};
 use libp2p_identity::Keypair;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use sealer::Sealer;
+use tokio_util::sync::DropGuard;
 
-/// A node that serves until the guard is dropped, and its address.
-async fn node(served: &Served, catalog: Arc<Catalog>) -> (Dial, DropGuard) {
-    let identity = Keypair::generate_ed25519();
-    let listen = hoverboard::address::Listen {
-        socket: "127.0.0.1:0".parse().expect("an address"),
-        transport: Transport::Tcp,
-        required: true,
-    };
-    let bound = bind_all(&[listen]).expect("bound");
-    let dial = Dial {
-        host: hoverboard::address::Host::Ip(bound[0].local.ip()),
-        port: bound[0].local.port(),
-        transport: Transport::Tcp,
-        peer: Some(identity.public().to_peer_id()),
-    };
-    let config = ServeConfig {
-        paths: Vec::new(),
-        state: served.state.path().to_path_buf(),
-        key: None,
-        listen: Vec::new(),
-        announce: Vec::new(),
-        admin: "127.0.0.1:0".parse().expect("an address"),
-        max_connections: 10,
-        drain: Duration::from_secs(1),
-        rescan: Duration::from_secs(1),
-        strict: false,
-        always_verify: false,
-    };
-    let shared = Shared { identity, catalog, metrics: served.metrics.clone(), config, addresses: Vec::new() };
-    let stop = CancellationToken::new();
-    tokio::spawn(hoverboard::net::serve(Arc::new(shared), bound, stop.clone()));
-    (dial, stop.drop_guard())
+fn node(served: &Served, catalog: Arc<Catalog>) -> (Dial, DropGuard) {
+    node::serve(served, catalog, |_| {})
 }
 
 /// A dag-cbor list of links.
@@ -67,7 +42,7 @@ fn write(served: &Served, blocks: &[(Cid, Vec<u8>)]) {
 }
 
 async fn fetched(served: &Served, root: Cid) -> Result<Vec<Cid>, FetchError<std::convert::Infallible>> {
-    let (dial, _stop) = node(served, Arc::new(served.open())).await;
+    let (dial, _stop) = node(served, Arc::new(served.open()));
     let mut client = Client::connect(&dial).await.expect("connected");
     let mut order = Vec::new();
     fetch(&mut client, root, Duration::from_secs(20), |cid, data| {
@@ -143,10 +118,49 @@ async fn a_damaged_block_is_neither_sent_nor_called_missing() {
     let mut car = std::fs::read(&path).expect("there");
     *car.last_mut().expect("not empty") ^= 1;
     std::fs::write(&path, car).expect("written");
-    let (dial, _stop) = node(&served, Arc::new(served.open())).await;
+    let (dial, _stop) = node(&served, Arc::new(served.open()));
     let mut client = Client::connect(&dial).await.expect("connected");
     let got = fetch(&mut client, blocks[0].cid, Duration::from_secs(1), |_, _| Ok::<_, std::convert::Infallible>(()));
     assert!(matches!(got.await, Err(FetchError::Silence { .. })));
     assert_eq!(served.metrics.bitswap.dont_haves_sent.get(), 0);
     assert!(served.metrics.catalog.corrupt.get() > 0);
+}
+
+/// A peer that takes a connection, says that it goes away as soon as streams can be opened, and stays.
+fn goes_away(mut socket: TcpStream) -> std::io::Result<()> {
+    const GO_AWAY: [u8; 12] = [0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let sealer = Arc::new(Sealer::default());
+    let identity = Identity::new(&Keypair::generate_ed25519(), [1; 32]).expect("signs");
+    let config = Arc::new(Config::new(identity, sealer.clone(), hoverboard_peer::protocols()));
+    let now = Duration::ZERO;
+    let mut connection = Connection::accept(config, None, [2; 32], now).expect("accepts");
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let n = socket.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(());
+        }
+        connection.receive(&mut buffer[..n], now).expect("receives");
+        let mut out = Vec::new();
+        connection.transmit(&mut out, 1 << 16, now).expect("transmits");
+        if sealer.has_key() {
+            out.extend_from_slice(&sealer.frame(&GO_AWAY));
+        }
+        socket.write_all(&out)?;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_goes_away_ends_the_fetch_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let addr = listener.local_addr().expect("known");
+    std::thread::spawn(move || goes_away(listener.accept().expect("accepted").0));
+    let dial = Dial { host: Host::Ip(addr.ip()), port: addr.port(), transport: Transport::Tcp, peer: None };
+    let mut client = Client::connect(&dial).await.expect("connected");
+    let wanted = cid(b"anything");
+    let fetching = fetch(&mut client, wanted, Duration::from_secs(20), |_, _| Ok::<_, std::convert::Infallible>(()));
+    match tokio::time::timeout(Duration::from_secs(10), fetching).await.expect("before its silence is up") {
+        Err(error @ FetchError::GoneAway { .. }) => assert!(error.to_string().contains(&wanted.to_string())),
+        other => panic!("{other:?}"),
+    }
 }

@@ -69,9 +69,20 @@ impl Engine {
     /// [`Limits`](super::Limits) allows and as are expected to fit, judging by the blocks of late.
     /// With nothing queued and nothing outstanding there is always room for one, whatever its size.
     pub fn next_lookup(&mut self) -> Option<Lookup> {
-        if !self.has_room() {
-            return None;
-        }
+        if self.has_room() { self.hand_out() } else { None }
+    }
+
+    /// The next want to look up, in the same order, whether or not there is room for its answer: only
+    /// [`Limits::max_outstanding`](super::Limits::max_outstanding) holds it back.
+    ///
+    /// For hosts that plan their reads over the whole queue. They bound what they answer with by
+    /// [`room`](Self::room); what they have no room for they put back by
+    /// [`requeue_outstanding`](Self::requeue_outstanding), or keep and answer later.
+    pub fn look_ahead(&mut self) -> Option<Lookup> {
+        if self.outstanding() < self.limits.max_outstanding.max(1) { self.hand_out() } else { None }
+    }
+
+    fn hand_out(&mut self) -> Option<Lookup> {
         let slot = self.waiting.pop_last()?.slot;
         let serial = self.next_serial();
         let want = &mut self.table[slot];
@@ -140,6 +151,19 @@ impl Engine {
                 false
             }
         }
+    }
+
+    /// Whether the answer to a lookup is still waited for: not once it was answered or handed out anew, or its want
+    /// was withdrawn. Reading for a ticket that is not open is work for nothing.
+    pub fn is_open(&self, ticket: Ticket) -> bool {
+        let want = self.table.get(ticket.slot);
+        want.is_some_and(|want| matches!(want.stage, Stage::LookedUp(serial, _) if serial == ticket.serial))
+    }
+
+    /// How many more bytes of answers may wait to be sent. A block that is larger than that is still taken while
+    /// this is not 0, and always where nothing waits.
+    pub fn room(&self) -> usize {
+        self.limits.max_queued.saturating_sub(self.queued_bytes)
     }
 
     /// Makes every outstanding lookup wait again, in its old place; their tickets are void. For a

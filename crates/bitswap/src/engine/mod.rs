@@ -161,6 +161,31 @@ impl Engine {
         receipt
     }
 
+    /// Takes of a wantlist only what it withdraws: cancels, and with a full one every want that is not in it. What it
+    /// wants is passed over. Returns how many wants were dropped.
+    pub fn withdraw(&mut self, wantlist: &Wantlist) -> usize {
+        let unnamed = if wantlist.full { self.drop_all_but(&wantlist.entries) } else { 0 };
+        let mut cancelled = 0;
+        for entry in wantlist.entries.iter().filter(|entry| entry.cancel) {
+            if let Some(slot) = self.table.find(&entry.cid) {
+                self.forget(slot);
+                cancelled += 1;
+            }
+        }
+        unnamed + cancelled
+    }
+
+    /// Forgets everything that the peer wants, with the answers that wait to be sent. Tickets of lookups that are
+    /// outstanding are void, and stay so.
+    pub fn clear(&mut self) {
+        self.table.clear();
+        self.waiting.clear();
+        self.presences.clear();
+        self.blocks.clear();
+        self.outstanding = Outstanding::default();
+        self.queued_bytes = 0;
+    }
+
     fn drop_all_but(&mut self, entries: &[Entry]) -> usize {
         let mut unnamed = self.table.slots();
         if unnamed.is_empty() {

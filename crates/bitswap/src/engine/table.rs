@@ -90,6 +90,11 @@ impl WantTable {
         want
     }
 
+    pub(super) fn clear(&mut self) {
+        self.wants.clear();
+        self.by_cid.clear();
+    }
+
     /// Every slot in use, in no particular order.
     pub(super) fn slots(&self) -> Vec<Slot> {
         self.by_cid.iter().copied().collect()

@@ -6,6 +6,7 @@
 //! application queues to be sent is the application's bound to keep.
 
 mod frame;
+mod pings;
 mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use self::frame::{ACK, FIN, HEADER, Header, Kind, RST, SYN};
+use self::pings::Pings;
 use self::stream::Stream;
 use crate::Role;
 use crate::error::Error;
@@ -35,7 +37,7 @@ pub struct Limits {
     /// What the receive window of a stream may grow to, in bytes; at least 256 KiB.
     pub receive_window: u32,
     /// Stream bytes that may be sent without proof that they arrived: a ping behind them is the proof. `None`
-    /// where the pipe itself pushes back.
+    /// where the pipe itself pushes back. 1 KiB is the least that is kept to.
     pub unproven: Option<u64>,
 }
 
@@ -84,20 +86,9 @@ pub(crate) struct Mux {
     we_away: bool,
 }
 
-/// Pings of ours on their way, and what their answers prove.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Pings {
-    next: u32,
-    /// Value, time of sending, stream bytes sent before it.
-    outstanding: VecDeque<(u32, Duration, u64)>,
-    rtt: Option<Duration>,
-    sent: u64,
-    marked: u64,
-    proven: u64,
-}
-
 impl Mux {
-    pub(crate) fn new(role: Role) -> Self {
+    /// `ping_key` is 32 bytes that the peer cannot know.
+    pub(crate) fn new(role: Role, ping_key: [u8; 32]) -> Self {
         Self {
             role,
             next_id: if role == Role::Dialler { 1 } else { 2 },
@@ -109,7 +100,7 @@ impl Mux {
             control: VecDeque::new(),
             ready: VecDeque::new(),
             queued: 0,
-            pings: Pings::default(),
+            pings: Pings::new(ping_key),
             peer_away: false,
             we_away: false,
         }
@@ -137,12 +128,26 @@ impl Mux {
         self.streams.contains_key(&id)
     }
 
+    pub(crate) fn is_peer_away(&self) -> bool {
+        self.peer_away
+    }
+
     pub(crate) fn stream_count(&self) -> usize {
         self.streams.len()
     }
 
     pub(crate) fn rtt(&self) -> Option<Duration> {
-        self.pings.rtt
+        self.pings.rtt()
+    }
+
+    /// Stream bytes sent and not proven to have arrived.
+    pub(crate) fn unproven(&self) -> u64 {
+        self.pings.unproven()
+    }
+
+    /// Bounds them for this connection, whatever [`Limits::unproven`] says.
+    pub(crate) fn set_unproven(&mut self, bytes: u64) {
+        self.pings.set_bound(bytes);
     }
 
     /// Opens a stream, unless the peer went away. Its first frame leaves with its first bytes.
@@ -188,7 +193,7 @@ impl Mux {
 
     /// Says that `n` received bytes of a stream were used up, and lets the peer send as many more.
     pub(crate) fn consume(&mut self, id: StreamId, n: usize, now: Duration, limits: &Limits) -> Result<(), Error> {
-        let rtt = self.pings.rtt;
+        let rtt = self.pings.rtt();
         let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(());
         };
@@ -202,10 +207,7 @@ impl Mux {
 
     /// Sends a ping; its answer gives the round-trip time.
     pub(crate) fn ping(&mut self, now: Duration, limits: &Limits) -> Result<(), Error> {
-        let value = self.pings.next;
-        self.pings.next = value.wrapping_add(1);
-        self.pings.marked = self.pings.sent;
-        self.pings.outstanding.push_back((value, now, self.pings.sent));
+        let value = self.pings.next(now);
         self.push(Header { kind: Kind::Ping, flags: SYN, stream: 0, length: value }, limits)
     }
 
@@ -213,6 +215,12 @@ impl Mux {
     /// everything at once when they get it.
     pub(crate) fn stop_accepting(&mut self) {
         self.we_away = true;
+    }
+
+    /// Says that this is the end: peers close everything at once when they get it.
+    pub(crate) fn go_away(&mut self, limits: &Limits) -> Result<(), Error> {
+        self.we_away = true;
+        self.push(Header { kind: Kind::GoAway, flags: 0, stream: 0, length: 0 }, limits)
     }
 
     /// Takes bytes from the front of `input` until something happened or they are used up.
@@ -276,7 +284,7 @@ impl Mux {
                 self.push(Header { flags: ACK, ..header }, limits)?;
                 Ok(None)
             }
-            Kind::Ping => Ok(self.pong(header.length, now).map(Event::Pong)),
+            Kind::Ping => Ok(self.pings.answered(header.length, now).map(Event::Pong)),
             Kind::GoAway => {
                 self.peer_away = true;
                 Ok(Some(Event::GoAway(header.length)))
@@ -350,16 +358,6 @@ impl Mux {
         Ok(true)
     }
 
-    fn pong(&mut self, value: u32, now: Duration) -> Option<Duration> {
-        // Answers come in order; one that was never asked for is ignored.
-        let at = self.pings.outstanding.iter().position(|(v, ..)| *v == value)?;
-        let (_, sent_at, proven) = self.pings.outstanding.drain(..=at).next_back()?;
-        let rtt = now.saturating_sub(sent_at);
-        self.pings.rtt = Some(rtt);
-        self.pings.proven = proven;
-        Some(rtt)
-    }
-
     /// Appends up to `room` bytes of frames to `out`: control frames first, then streams in turn.
     pub(crate) fn fill(&mut self, out: &mut Vec<u8>, room: usize, now: Duration, limits: &Limits) -> Result<(), Error> {
         let end = out.len() + room;
@@ -375,7 +373,7 @@ impl Mux {
         while end - out.len() > HEADER
             && let Some(id) = self.ready.pop_front()
         {
-            let space = (end - out.len() - HEADER).min(self.provable(limits));
+            let space = (end - out.len() - HEADER).min(self.pings.room(limits));
             let Some(stream) = self.streams.get_mut(&id) else {
                 continue;
             };
@@ -398,23 +396,14 @@ impl Mux {
             out.extend_from_slice(&Header { kind: Kind::Data, flags, stream: id, length: n as u32 }.encode());
             stream.take(n, out);
             self.queued -= n;
-            self.pings.sent += n as u64;
+            self.pings.note_sent(n);
             self.make_ready(id);
             self.remove_if_over(id);
         }
-        // A quarter of the bound at a time keeps the pipe full while the answers are on their way.
-        if let Some(bound) = limits.unproven
-            && self.pings.sent - self.pings.marked >= bound / 4
-        {
+        if self.pings.is_due(limits) {
             self.ping(now, limits)?;
         }
         Ok(())
-    }
-
-    /// How many more bytes may leave before earlier ones are proven to have arrived.
-    fn provable(&self, limits: &Limits) -> usize {
-        let in_flight = self.pings.sent - self.pings.proven;
-        limits.unproven.map_or(usize::MAX, |bound| bound.saturating_sub(in_flight) as usize)
     }
 
     fn push(&mut self, header: Header, limits: &Limits) -> Result<(), Error> {

@@ -4,6 +4,10 @@ use super::*;
 
 const NOW: Duration = Duration::ZERO;
 
+fn new(role: Role) -> Mux {
+    Mux::new(role, [9; 32])
+}
+
 #[derive(Debug, Default)]
 struct Seen {
     opened: Vec<StreamId>,
@@ -55,7 +59,7 @@ proptest! {
         room in 600..70_000_usize,
     ) {
         let limits = Limits::default();
-        let (mut a, mut b) = (Mux::new(Role::Dialler), Mux::new(Role::Listener));
+        let (mut a, mut b) = (new(Role::Dialler), new(Role::Listener));
         let ids: Vec<_> = streams.iter().map(|bytes| {
             let id = a.open(NOW).expect("opens");
             a.send(id, Bytes::copy_from_slice(bytes));
@@ -76,9 +80,41 @@ proptest! {
     }
 
     #[test]
+    fn a_bound_of_unproven_bytes_that_changes_is_kept_and_never_stops_the_stream(
+        bounds in prop::collection::vec(0..150_000_u64, 1..12),
+        freeze: bool,
+    ) {
+        let limits = Limits { unproven: Some(1 << 20), ..Limits::default() };
+        let (mut a, mut b) = (new(Role::Dialler), new(Role::Listener));
+        let id = a.open(NOW).expect("opens");
+        a.send(id, Bytes::from(vec![7; 600_000]));
+        let mut seen = Seen::default();
+        let mut rounds = 0;
+        for bound in bounds.iter().cycle() {
+            if a.queued() == 0 {
+                break;
+            }
+            let before = a.unproven();
+            a.set_unproven(*bound);
+            if freeze {
+                a = postcard::from_bytes(&postcard::to_allocvec(&a).expect("freezes")).expect("thaws");
+            }
+            prop_assert_eq!(a.unproven(), before);
+            let out = drain(&mut a, 65_519, &limits);
+            prop_assert!(a.unproven() <= before.max((*bound).max(1024)));
+            feed(&mut b, &out, 1 << 16, &limits, &mut seen).expect("receives");
+            feed(&mut a, &drain(&mut b, 65_519, &limits), 1 << 16, &limits, &mut Seen::default()).expect("answers");
+            rounds += 1;
+            prop_assert!(rounds < 3_000, "{} bytes are left", a.queued());
+        }
+        feed(&mut b, &drain(&mut a, 65_519, &limits), 1 << 16, &limits, &mut seen).expect("receives");
+        prop_assert_eq!(seen.data.get(&id).map(Vec::len), Some(600_000));
+    }
+
+    #[test]
     fn no_input_panics_or_outgrows_its_bounds(bytes in prop::collection::vec(any::<u8>(), 0..600), cut in 1..50_usize) {
         let limits = Limits { streams: 4, control_frames: 8, ..Limits::default() };
-        let mut mux = Mux::new(Role::Listener);
+        let mut mux = new(Role::Listener);
         let _ = feed(&mut mux, &bytes, cut, &limits, &mut Seen::default());
         prop_assert!(mux.streams.len() <= 4 && mux.control.len() <= 8);
     }
@@ -87,7 +123,7 @@ proptest! {
 #[test]
 fn sending_stops_at_the_window_and_goes_on_with_credit() {
     let limits = Limits::default();
-    let mut mux = Mux::new(Role::Dialler);
+    let mut mux = new(Role::Dialler);
     let id = mux.open(NOW).expect("opens");
     mux.send(id, Bytes::from(vec![1; 300 * 1024]));
     let mut sent = 0;
@@ -106,14 +142,14 @@ fn sending_stops_at_the_window_and_goes_on_with_credit() {
 #[test]
 fn more_than_the_window_is_an_error() {
     let limits = Limits::default();
-    let mut mux = Mux::new(Role::Listener);
+    let mut mux = new(Role::Listener);
     let frame = header(Kind::Data, SYN, 1, 256 * 1024 + 1);
     assert!(matches!(feed(&mut mux, &frame, 12, &limits, &mut Seen::default()), Err(Error::Yamux(_))));
 }
 
 #[test]
 fn a_frame_that_claims_four_gigabytes_is_an_error() {
-    let mut mux = Mux::new(Role::Listener);
+    let mut mux = new(Role::Listener);
     let frame = header(Kind::Data, SYN, 1, u32::MAX);
     assert!(feed(&mut mux, &frame, 12, &Limits::default(), &mut Seen::default()).is_err());
 }
@@ -121,7 +157,7 @@ fn a_frame_that_claims_four_gigabytes_is_an_error() {
 #[test]
 fn streams_over_the_limit_are_reset_and_the_others_live() {
     let limits = Limits { streams: 2, ..Limits::default() };
-    let mut mux = Mux::new(Role::Listener);
+    let mut mux = new(Role::Listener);
     let mut seen = Seen::default();
     for id in [1, 3, 5] {
         feed(&mut mux, &header(Kind::WindowUpdate, SYN, id, 0), 12, &limits, &mut seen).expect("opens");
@@ -142,7 +178,7 @@ fn streams_over_the_limit_are_reset_and_the_others_live() {
 #[test]
 fn ten_thousand_openings_by_a_peer_that_never_reads_end_the_connection() {
     let limits = Limits::default();
-    let mut mux = Mux::new(Role::Listener);
+    let mut mux = new(Role::Listener);
     let frames: Vec<u8> = (0..10_000).flat_map(|i| header(Kind::WindowUpdate, SYN, 2 * i + 1, 0)).collect();
     let result = feed(&mut mux, &frames, 4096, &limits, &mut Seen::default());
     assert!(matches!(result, Err(Error::ControlFlood(4096))));
@@ -151,7 +187,7 @@ fn ten_thousand_openings_by_a_peer_that_never_reads_end_the_connection() {
 
 #[test]
 fn a_stream_that_is_opened_and_ended_at_once_tells_both() {
-    let mut mux = Mux::new(Role::Listener);
+    let mut mux = new(Role::Listener);
     let mut seen = Seen::default();
     let mut bytes = header(Kind::Data, SYN | FIN, 1, 2).to_vec();
     bytes.extend_from_slice(b"hi");
@@ -163,7 +199,7 @@ fn a_stream_that_is_opened_and_ended_at_once_tells_both() {
 #[test]
 fn streams_take_turns() {
     let limits = Limits::default();
-    let mut mux = Mux::new(Role::Dialler);
+    let mut mux = new(Role::Dialler);
     let ids = [mux.open(NOW).expect("opens"), mux.open(NOW).expect("opens")];
     for id in ids {
         mux.send(id, Bytes::from(vec![0; 100_000]));
@@ -177,7 +213,7 @@ fn streams_take_turns() {
 #[test]
 fn without_proof_of_arrival_no_more_than_the_bound_leaves() {
     let limits = Limits { unproven: Some(100_000), ..Limits::default() };
-    let (mut a, mut b) = (Mux::new(Role::Dialler), Mux::new(Role::Listener));
+    let (mut a, mut b) = (new(Role::Dialler), new(Role::Listener));
     let id = a.open(NOW).expect("opens");
     a.send(id, Bytes::from(vec![7; 250_000]));
     let mut held = Vec::new();
@@ -199,6 +235,34 @@ fn without_proof_of_arrival_no_more_than_the_bound_leaves() {
         held = drain(&mut a, 65_519, &limits);
     }
     assert_eq!(seen.data.get(&id).map(Vec::len), Some(250_000));
+}
+
+#[test]
+fn guessed_answers_prove_nothing() {
+    let limits = Limits { unproven: Some(10_000), ..Limits::default() };
+    let mut mux = new(Role::Dialler);
+    let id = mux.open(NOW).expect("opens");
+    mux.send(id, Bytes::from(vec![7; 50_000]));
+    let sent: Vec<Vec<u8>> =
+        std::iter::from_fn(|| Some(drain(&mut mux, 4_000, &limits)).filter(|o| !o.is_empty())).collect();
+    let asked: Vec<[u8; HEADER]> =
+        sent.iter().filter_map(|out| out.first_chunk().copied()).filter(|h| h[1] == 2).collect();
+    assert!(asked.len() > 1, "pings go out in between");
+    let mut seen = Seen::default();
+    for value in (0..1_000).chain([u32::MAX]) {
+        feed(&mut mux, &header(Kind::Ping, ACK, 0, value), 12, &limits, &mut seen).expect("is passed over");
+    }
+    assert_eq!((seen.pongs, mux.unproven()), (0, 10_000));
+    // Two connections do not ask the same.
+    let mut other = Mux::new(Role::Dialler, [8; 32]);
+    other.ping(NOW, &limits).expect("pings");
+    assert_ne!(drain(&mut other, 100, &limits)[..], asked[0]);
+    // The answer that was asked for is one.
+    let mut answer = asked[0];
+    answer[3] = ACK as u8;
+    feed(&mut mux, &answer, 12, &limits, &mut seen).expect("receives");
+    assert_eq!(seen.pongs, 1);
+    assert!(mux.unproven() < 10_000);
 }
 
 #[test]

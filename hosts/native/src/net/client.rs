@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::client_async_with_config;
 
 use super::link::{Ended, Link};
+use super::metered::Metered;
 use super::pipe::{Pipe, io_error};
 use super::{Clock, random, session_config};
 use crate::address::{Dial, Host, Listen, Transport};
@@ -60,11 +61,11 @@ impl Client {
             Transport::Tcp => Pipe::Tcp(socket),
             Transport::WebSocket => {
                 let url = format!("ws://{}/", authority(&addr.host, addr.port));
-                let upgrade = client_async_with_config(url, socket, Some(Pipe::websocket_config())).await;
-                Pipe::WebSocket(Box::new(upgrade.map_err(|error| failed(io_error(error)))?.0))
+                let upgrade = client_async_with_config(url, Metered::new(socket), Some(Pipe::websocket_config()));
+                Pipe::websocket(upgrade.await.map_err(|error| failed(io_error(error)))?.0)
             }
         };
-        let config = Arc::new(session_config(&Keypair::generate_ed25519(), Vec::new(), false)?);
+        let config = Arc::new(session_config(&Keypair::generate_ed25519(), Vec::new(), false, |_| {})?);
         let clock = Clock(Instant::now());
         let remote = Listen::multiaddr(remote, addr.transport);
         let session = Session::dial(config, addr.peer, Some(remote), random(), clock.now()).map_err(Ended::from)?;

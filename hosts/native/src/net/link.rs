@@ -7,14 +7,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hoverboard_peer::wire::Error as WireError;
 use hoverboard_peer::{Error as SessionError, Session};
 use tokio::time::{Instant, Sleep};
 
 use super::Clock;
 use super::pipe::{Outgoing, Pipe};
 
-/// How long a peer may take none of the bytes that wait for it.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a peer whose connection is over may take to end its side.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Pieces read or written before other tasks of the thread get their turn.
 const TURN: usize = 32;
@@ -32,8 +33,8 @@ pub enum Ended {
     #[error(transparent)]
     Session(#[from] SessionError),
     /// The peer does not read.
-    #[error("the peer took no bytes for {} s", WRITE_TIMEOUT.as_secs())]
-    Stalled,
+    #[error("the peer read nothing for {} s", .0.as_secs())]
+    Stalled(Duration),
     /// All peers together had begun too much.
     #[error("unfinished messages of all peers exceed their bound")]
     Unfinished,
@@ -50,9 +51,12 @@ impl Ended {
             // What is no WebSocket, or a message that is too long for one.
             Self::Io(error) if error.kind() == io::ErrorKind::InvalidData => "protocol",
             Self::Io(_) => "io",
-            Self::Session(SessionError::Wire(hoverboard_peer::wire::Error::TimedOut(_))) => "timeout",
+            Self::Session(SessionError::Wire(WireError::TimedOut(_))) => "timeout",
+            // It says why it goes, which is its own affair.
+            Self::Session(SessionError::Wire(WireError::GoneAway(_))) => "peer",
+            Self::Session(SessionError::Stalled(_) | SessionError::HalfSent(_)) => "stalled",
             Self::Session(_) => "protocol",
-            Self::Stalled => "stalled",
+            Self::Stalled(_) => "stalled",
             Self::Unfinished => "memory",
             Self::Drained => "drained",
         }
@@ -72,6 +76,8 @@ pub(super) struct Link {
     timer: Pin<Box<Sleep>>,
     /// When the pipe last took bytes while some waited.
     moved: Duration,
+    /// What of a message was on its way then.
+    trickled: u64,
     pub(super) received: u64,
     pub(super) sent: u64,
 }
@@ -86,6 +92,7 @@ impl Link {
             clock,
             timer: Box::pin(tokio::time::sleep_until(deadline)),
             moved: Duration::ZERO,
+            trickled: 0,
             received: 0,
             sent: 0,
         }
@@ -95,9 +102,26 @@ impl Link {
         self.clock.now()
     }
 
-    /// Bytes that are neither in the session nor with the system yet.
-    pub(super) fn outgoing(&self) -> usize {
-        self.out.len()
+    /// Bytes that wait for the peer, in the session or on their way to the pipe.
+    pub(super) fn unsent(&self) -> usize {
+        self.session.unsent() + self.out.len()
+    }
+
+    /// Bytes held of messages that are not whole.
+    pub(super) fn unfinished(&self) -> usize {
+        self.session.unfinished() + self.pipe.unfinished()
+    }
+
+    /// Whether a draining session has nothing left to say, and all of it is with the system.
+    pub(super) fn is_drained(&self) -> bool {
+        self.session.is_drained() && self.out.is_empty()
+    }
+
+    /// Closes the pipe so that what was sent last is not lost. It takes as long as the peer takes to close its side, and
+    /// two seconds at most.
+    pub(super) async fn close(self) {
+        // A peer that does not close has had its time.
+        let _ = tokio::time::timeout(FAREWELL, self.pipe.close()).await;
     }
 
     /// Reads what there is. `Ready(Ok)` if something came, so that there may be something to do.
@@ -144,9 +168,13 @@ impl Link {
     /// Keeps the deadlines. Pending as long as the connection is in time.
     pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         let now = self.clock.now();
-        let stalled = (!self.out.is_empty()).then(|| self.moved + WRITE_TIMEOUT);
+        if self.trickled != self.pipe.trickled() {
+            (self.trickled, self.moved) = (self.pipe.trickled(), now);
+        }
+        let timeout = self.session.config().wire.stall_timeout;
+        let stalled = (!self.out.is_empty()).then(|| self.moved + timeout);
         if stalled.is_some_and(|stalled| now >= stalled) {
-            return Poll::Ready(Err(Ended::Stalled));
+            return Poll::Ready(Err(Ended::Stalled(timeout)));
         }
         let session = self.session.deadline();
         if session.is_some_and(|deadline| now >= deadline) {
@@ -162,6 +190,28 @@ impl Link {
         match self.timer.as_mut().poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(error: SessionError) -> Ended {
+        Ended::Session(error)
+    }
+
+    #[test]
+    fn a_peer_that_goes_and_says_why_is_not_at_fault_and_one_that_stands_still_is() {
+        let gone = session(SessionError::Wire(WireError::GoneAway(2)));
+        assert_eq!((gone.reason(), gone.is_fault()), ("peer", false));
+        let minute = Duration::from_secs(60);
+        for ended in
+            [session(SessionError::Stalled(minute)), session(SessionError::HalfSent(minute)), Ended::Stalled(minute)]
+        {
+            assert_eq!((ended.reason(), ended.is_fault()), ("stalled", true));
+            assert!(ended.to_string().ends_with("for 60 s"), "{ended}");
         }
     }
 }

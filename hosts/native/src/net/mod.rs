@@ -3,18 +3,24 @@
 //! | module | it is |
 //! |---|---|
 //! | [`pipe`] | TCP and WebSocket as one kind of byte pipe |
+//! | [`metered`] | a socket that counts |
 //! | [`link`] | a session on a pipe: what every connection does, serving or asking |
-//! | [`serve`] | accepting connections and answering peers from the catalog |
+//! | [`serve`] | accepting connections |
+//! | [`served`] | one peer that is answered |
+//! | [`files`] | its reads from the catalog |
+//! | [`stored`] | its reads from the store |
 //! | [`client`] | dialling a peer and asking it |
-//! | [`bounds`] | what all connections together may hold in memory |
 //!
 //! What is said over the pipes is the core crates' business.
 
-pub mod bounds;
 pub mod client;
+mod files;
 mod link;
+mod metered;
 mod pipe;
 mod serve;
+mod served;
+mod stored;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +31,7 @@ use multiaddr::Multiaddr;
 use tokio::time::Instant;
 
 pub use self::link::Ended;
-pub use self::serve::serve;
+pub use self::serve::{serve, serve_with};
 
 /// The clock of the sessions: time since the process's first connection.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +59,7 @@ fn session_config(
     identity: &Keypair,
     listen_addrs: Vec<Multiaddr>,
     serve: bool,
+    tune: impl FnOnce(&mut wire::Config),
 ) -> Result<hoverboard_peer::Config, wire::identity::KeyError> {
     let identity = wire::identity::Identity::new(identity, random())?;
     let mut config = wire::Config::new(identity, Arc::new(wire::aead::Ring), hoverboard_peer::protocols());
@@ -61,9 +68,10 @@ fn session_config(
         // What we fetch is large, and comes by few connections.
         config.yamux.receive_window = 16 * 1024 * 1024;
     }
+    tune(&mut config);
     let [a, b, c, d, e, f, g, h, ..] = random();
     let engine = hoverboard_bitswap::Limits {
-        max_queued: bounds::MAX_ALLOWANCE,
+        max_queued: hoverboard_peer::bounds::MAX_ALLOWANCE,
         table_key: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
         ..hoverboard_bitswap::Limits::default()
     };

@@ -5,12 +5,14 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_util::{Sink, Stream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use futures_util::{Sink, Stream, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+
+use super::metered::Metered;
 
 /// How much is read from a socket at a time.
 const READ: usize = 64 * 1024;
@@ -32,10 +34,23 @@ pub(super) enum Pipe {
     /// As they are.
     Tcp(TcpStream),
     /// In binary messages, whose borders mean nothing.
-    WebSocket(Box<WebSocketStream<TcpStream>>),
+    WebSocket(Box<WebSocket>),
+}
+
+/// A WebSocket, and how much had come from its socket when the last message was whole.
+#[derive(Debug)]
+pub(super) struct WebSocket {
+    stream: WebSocketStream<Metered>,
+    whole: u64,
 }
 
 impl Pipe {
+    /// A WebSocket after its handshake.
+    pub(super) fn websocket(stream: WebSocketStream<Metered>) -> Self {
+        let whole = stream.get_ref().read();
+        Self::WebSocket(Box::new(WebSocket { stream, whole }))
+    }
+
     /// How a WebSocket is set up: small buffers, as most connections are idle.
     pub(super) fn websocket_config() -> WebSocketConfig {
         WebSocketConfig::default()
@@ -73,7 +88,9 @@ impl Pipe {
                 Poll::Ready(Ok(len))
             }),
             Self::WebSocket(socket) => loop {
-                match ready!(Pin::new(&mut **socket).poll_next(cx)) {
+                let next = ready!(Pin::new(&mut socket.stream).poll_next(cx));
+                socket.whole = socket.stream.get_ref().read();
+                match next {
                     None | Some(Err(WsError::ConnectionClosed | WsError::AlreadyClosed)) => return Poll::Ready(Ok(0)),
                     Some(Ok(Message::Close(_))) => return Poll::Ready(Ok(0)),
                     Some(Ok(Message::Binary(bytes))) if !bytes.is_empty() => {
@@ -89,6 +106,41 @@ impl Pipe {
         }
     }
 
+    /// Bytes that came of a message and are held until it is whole.
+    pub(super) fn unfinished(&self) -> usize {
+        match self {
+            Self::Tcp(_) => 0,
+            Self::WebSocket(socket) => (socket.stream.get_ref().read() - socket.whole) as usize,
+        }
+    }
+
+    /// Bytes that the system took of messages that are on their way: it grows before
+    /// [`poll_send`](Self::poll_send) is ready.
+    pub(super) fn trickled(&self) -> u64 {
+        match self {
+            Self::Tcp(_) => 0,
+            Self::WebSocket(socket) => socket.stream.get_ref().written(),
+        }
+    }
+
+    /// Says that nothing more comes, and passes over what the peer sends until it has ended its side, too. A socket
+    /// that is closed with bytes unread takes back what the peer has not received yet.
+    pub(super) async fn close(self) {
+        match self {
+            Self::Tcp(mut socket) => {
+                let mut scratch = [0; 4 * 1024];
+                if socket.shutdown().await.is_ok() {
+                    while matches!(socket.read(&mut scratch).await, Ok(1..)) {}
+                }
+            }
+            Self::WebSocket(mut socket) => {
+                if socket.stream.close(None).await.is_ok() {
+                    while matches!(socket.stream.next().await, Some(Ok(_))) {}
+                }
+            }
+        }
+    }
+
     /// Sends from the front of `out`. `Ready` when something was sent, and for a WebSocket when all of it was.
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, out: &mut Outgoing) -> Poll<io::Result<usize>> {
         match self {
@@ -101,7 +153,7 @@ impl Pipe {
                 Poll::Ready(Ok(n))
             }
             Self::WebSocket(socket) => {
-                let mut socket = Pin::new(&mut **socket);
+                let mut socket = Pin::new(&mut socket.stream);
                 if !out.handed_over {
                     ready!(socket.as_mut().poll_ready(cx)).map_err(io_error)?;
                     let message = Message::Binary(std::mem::take(&mut out.bytes).into());
@@ -175,3 +227,6 @@ pub(super) fn io_error(error: WsError) -> io::Error {
         other => io::Error::new(io::ErrorKind::InvalidData, format!("WebSocket: {other}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,11 @@ mod common;
 mod floods;
 mod frames;
 mod garbage;
+#[path = "../common/node.rs"]
+mod node;
 mod peer;
+#[path = "../common/sealer.rs"]
+mod sealer;
 mod server;
 mod slow;
+mod withheld;

@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cid::Cid;
 use hoverboard_bitswap::{Decoder, Message, Protocol, WantKind, want};
-use hoverboard_peer::wire::aead::{Aead, Forged, Key, Ring, Tag};
 use hoverboard_peer::wire::identity::Identity;
 use hoverboard_peer::wire::yamux::StreamId;
 use hoverboard_peer::wire::{Config, Connection, Event};
 use libp2p_identity::Keypair;
 
+use crate::sealer::Sealer;
 use crate::server::{PATIENCE, Server};
 
 pub(crate) struct Peer {
@@ -24,31 +24,18 @@ pub(crate) struct Peer {
     decoders: HashMap<StreamId, Decoder>,
     stream: Option<StreamId>,
     blocks: Vec<Bytes>,
+    /// Whether what was read is credited, so that more may come.
+    pub(crate) credits: bool,
     begun: Instant,
-}
-
-/// Seals by a count of its own, so that frames made by hand can go between those of the connection.
-#[derive(Default)]
-struct Sealer(Mutex<Option<(Key, u64)>>);
-
-impl Aead for Sealer {
-    fn seal(&self, key: &Key, _: u64, in_out: &mut [u8]) -> Tag {
-        let mut state = self.0.lock().expect("not poisoned");
-        let (key, next) = state.get_or_insert((*key, 0));
-        let tag = Ring.seal(key, *next, in_out);
-        *next += 1;
-        tag
-    }
-
-    fn open(&self, key: &Key, nonce: u64, in_out: &mut [u8], tag: &Tag) -> Result<(), Forged> {
-        Ring.open(key, nonce, in_out, tag)
-    }
 }
 
 /// A socket, with nothing said on it yet.
 pub(crate) fn socket(server: &Server) -> TcpStream {
-    let port = server.addr.split('/').nth(4).expect("an address with a port");
-    let socket = TcpStream::connect(format!("127.0.0.1:{port}")).expect("connects");
+    socket_to(server.addr.split('/').nth(4).and_then(|port| port.parse().ok()).expect("an address with a port"))
+}
+
+fn socket_to(port: u16) -> TcpStream {
+    let socket = TcpStream::connect(("127.0.0.1", port)).expect("connects");
     socket.set_read_timeout(Some(PATIENCE)).expect("set");
     socket.set_write_timeout(Some(PATIENCE)).expect("set");
     socket
@@ -75,6 +62,15 @@ impl Peer {
 
     /// The same, granting windows that grow to this many bytes.
     pub(crate) fn with_window(server: &Server, window: u32) -> Self {
+        Self::over(socket(server), window)
+    }
+
+    /// Connects to a server of this process.
+    pub(crate) fn to_port(port: u16) -> Self {
+        Self::over(socket_to(port), 256 * 1024)
+    }
+
+    fn over(socket: TcpStream, window: u32) -> Self {
         let mut random = [[0; 32]; 2];
         getrandom::fill(random.as_flattened_mut()).expect("random bytes");
         let identity = Identity::new(&Keypair::generate_ed25519(), random[0]).expect("signs");
@@ -85,12 +81,13 @@ impl Peer {
         config.yamux.control_frames = usize::MAX;
         let connection = Connection::dial(Arc::new(config), None, None, random[1], Duration::ZERO).expect("dials");
         let mut peer = Self {
-            socket: socket(server),
+            socket,
             connection,
             sealer,
             decoders: HashMap::new(),
             stream: None,
             blocks: Vec::new(),
+            credits: true,
             begun: Instant::now(),
         };
         while peer.connection.peer().is_none() {
@@ -115,7 +112,7 @@ impl Peer {
 
     /// Seals these bytes as they are, at most 60,000 in a frame, and writes them. An error is the server's closing.
     pub(crate) fn write_sealed(&mut self, plain: &[u8]) -> std::io::Result<()> {
-        if self.sealer.0.lock().expect("not poisoned").is_none() {
+        if !self.sealer.has_key() {
             // The key becomes known with the first frame.
             let now = self.now();
             self.connection.probe(now).expect("pings");
@@ -123,12 +120,7 @@ impl Peer {
         }
         let mut out = Vec::new();
         for plain in plain.chunks(60_000) {
-            let mut body = plain.to_vec();
-            // The connection's key is the one that counts.
-            let tag = self.sealer.seal(&[0; 32], 0, &mut body);
-            out.extend_from_slice(&((body.len() + tag.len()) as u16).to_be_bytes());
-            out.extend_from_slice(&body);
-            out.extend_from_slice(&tag);
+            out.extend_from_slice(&self.sealer.frame(plain));
         }
         self.socket.write_all(&out)
     }
@@ -175,7 +167,9 @@ impl Peer {
                     self.decoders.insert(stream, Decoder::new());
                 }
                 Event::Data(stream, mut bytes) => {
-                    self.connection.consume(stream, bytes.len(), now).expect("consumes");
+                    if self.credits {
+                        self.connection.consume(stream, bytes.len(), now).expect("consumes");
+                    }
                     let Some(decoder) = self.decoders.get_mut(&stream) else { continue };
                     while let Some(body) = decoder.decode(&mut bytes).expect("messages") {
                         let message = Message::decode(body).expect("a message");
@@ -194,6 +188,15 @@ impl Peer {
             self.send().expect("sends");
         }
         self.blocks.remove(0)
+    }
+
+    /// Goes on sending and reading until the server closes the connection in good order. How many blocks came.
+    pub(crate) fn blocks_until_close(&mut self) -> usize {
+        let before = self.blocks.len();
+        while self.receive().expect("closed in good order") {
+            self.send().expect("sends");
+        }
+        self.blocks.len() - before
     }
 
     /// Goes on sending and reading until the server closes the connection.

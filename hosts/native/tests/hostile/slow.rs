@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
+use hoverboard_bitswap::{Protocol, want};
 use hoverboard_peer::wire::MAX_FRAME;
 
 use crate::common::age;
@@ -137,6 +138,49 @@ fn sigterm_finishes_what_was_begun() {
         peer.next_block();
     }
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn sigterm_loses_nothing_of_what_was_sent_to_a_peer_that_goes_on_sending() {
+    let mut server = Server::start(1, 200_000);
+    let mut peer = Peer::connect(&server);
+    peer.want([server.blocks[0].cid]);
+    server.wait_for_metric("hoverboard_blocks_sent_total", |sent| sent == 1.0);
+    // Data for a stream that is not there is passed over. It comes faster than it is read, so that there is always some
+    // left, and the block has not been read by the peer at all.
+    peer.write_sealed(&[0, 0, 0, 0, 0, 15, 66, 65, 0xff, 0xff, 0xff, 0xff]).expect("sent");
+    let chunk = vec![0; 600_000];
+    let begun = Instant::now();
+    server.signal("TERM");
+    while begun.elapsed() < Duration::from_millis(500) {
+        peer.write_sealed(&chunk).expect("the server takes it");
+    }
+    assert_eq!(peer.next_block(), server.blocks[0].data);
+    drop(peer);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_draining_server_takes_cancels() {
+    let mut server = Server::start(64, 256 * 1024);
+    let mut peer = Peer::connect(&server);
+    peer.want(server.blocks.iter().map(|block| block.cid));
+    peer.next_block();
+    server.signal("TERM");
+    server.logged("stopping");
+    // Each connection hears of it in its own time.
+    std::thread::sleep(Duration::from_millis(100));
+    let begun = Instant::now();
+    for message in want::cancels(server.blocks.iter().map(|block| block.cid)) {
+        peer.write_to_bitswap(message.to_frame(Protocol::V1_2_0));
+    }
+    peer.send().expect("sent");
+    // What fills the window, and as much behind it.
+    let came = peer.blocks_until_close();
+    assert!(came < 8, "{came} more blocks of 64 came");
+    drop(peer);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
 #[test]
