@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use cid::Cid;
 
 use crate::opening::{Opened, Opening};
-use crate::{Error, Header, Options, SectionHead, VerifyFailure};
+use crate::{Error, Header, MAX_HEAD_LEN, Options, SectionHead, SectionOffset, Skipped, VerifyFailure, ZeroLength};
 
 /// A streaming decoder of CARv1 and CARv2.
 ///
@@ -26,12 +26,19 @@ pub struct Decoder {
 #[derive(Debug)]
 enum State {
     Opening(Opening),
-    Sections {
-        payload_start: u64,
-        payload_end: Option<u64>,
-    },
+    Sections(Payload),
+    /// An error was returned that was about this section alone.
+    Stuck(Payload, Skipped),
     /// The payload is over, or an error was returned.
     Finished,
+}
+
+/// Where the sections lie in the file.
+#[derive(Clone, Copy, Debug)]
+struct Payload {
+    start: u64,
+    /// `None`: they go on to the end of the file.
+    end: Option<u64>,
 }
 
 /// What a [`Decoder`] found.
@@ -108,25 +115,36 @@ impl Decoder {
 
     /// Whether nothing more will be found: the payload is over, or an error was returned.
     pub fn is_finished(&self) -> bool {
-        matches!(self.state, State::Finished)
+        matches!(self.state, State::Finished | State::Stuck(..))
     }
 
     /// The next thing that the bytes so far complete. `None`: push more, or it [is finished](Self::is_finished).
     ///
     /// # Errors
     ///
-    /// What is wrong with the file. Nothing more is found after an error.
+    /// What is wrong with the file. Nothing more is found after an error, unless [`skip_section`](Self::skip_section)
+    /// finds a way.
     #[expect(clippy::should_implement_trait, reason = "`None` means not yet, which ends no iterator")]
     pub fn next(&mut self) -> Result<Option<Event>, Error> {
         let next = match self.state {
             State::Opening(_) => self.next_header(),
-            State::Sections { payload_start, payload_end } => self.next_section(payload_start, payload_end),
-            State::Finished => Ok(None),
+            State::Sections(payload) => self.next_section(payload),
+            State::Stuck(..) | State::Finished => Ok(None),
         };
-        if next.is_err() {
+        if next.is_err() && !self.is_finished() {
             self.finish();
         }
         next
+    }
+
+    /// Right after an error of [`next`](Self::next) about one section, before anything is pushed: goes on behind it, as
+    /// [`Scanner::skip_section`](crate::Scanner::skip_section) does. `None`: there is no going on. Where a CARv1 ends is
+    /// not known here; if that is inside the section, the end will be the next error.
+    pub fn skip_section(&mut self) -> Option<Skipped> {
+        let State::Stuck(payload, skipped) = self.state else { return None };
+        self.state = State::Sections(payload);
+        self.advance_to(self.at.saturating_add(skipped.section_len));
+        Some(skipped)
     }
 
     fn next_header(&mut self) -> Result<Option<Event>, Error> {
@@ -141,8 +159,7 @@ impl Decoder {
                 Opened::Need(needed) => return self.incomplete("header", self.at.saturating_add(needed as u64)),
                 Opened::Continue(at) => self.advance_to(at),
                 Opened::Done(header, first) => {
-                    self.state =
-                        State::Sections { payload_start: header.payload_start(), payload_end: header.payload_end() };
+                    self.state = State::Sections(Payload { start: header.payload_start(), end: header.payload_end() });
                     self.advance_to(first);
                     return Ok(Some(Event::Header(header)));
                 }
@@ -150,29 +167,44 @@ impl Decoder {
         }
     }
 
-    fn next_section(&mut self, payload_start: u64, payload_end: Option<u64>) -> Result<Option<Event>, Error> {
+    fn next_section(&mut self, payload: Payload) -> Result<Option<Event>, Error> {
+        if self.skip > 0 {
+            return self.incomplete("section", self.at.saturating_add(self.skip));
+        }
         loop {
-            if payload_end == Some(self.at) || (payload_end.is_none() && self.buffer.is_empty() && self.ended) {
+            if payload.end == Some(self.at) || (payload.end.is_none() && self.buffer.is_empty() && self.ended) {
                 self.finish();
                 return Ok(None);
             }
-            if self.buffer.first() != Some(&0) {
+            if self.buffer.first() != Some(&0) || self.options.zero_length == ZeroLength::Refuse {
                 break;
             }
-            self.options.zero_length.accept(self.at)?;
             self.advance_to(self.at + 1);
         }
         if self.buffer.is_empty() {
-            return self.incomplete("payload", payload_end.unwrap_or(self.at));
+            return self.incomplete("payload", payload.end.unwrap_or(self.at));
         }
 
         let at = self.at;
-        let offset = crate::SectionOffset(at - payload_start);
-        let Some(head) = SectionHead::parse(&self.buffer, offset, payload_start, &self.options)? else {
-            return self.incomplete("section", at + self.buffer.len() as u64 + 1);
+        let offset = SectionOffset(at - payload.start);
+        let head = match SectionHead::parse(&self.buffer, offset, payload.start, &self.options) {
+            Ok(Some(head)) => head,
+            Ok(None) => return self.incomplete("section", at + self.buffer.len() as u64 + 1),
+            // With the whole head there, it can be said which block it is.
+            Err(Error::SectionTooLong { .. }) if self.buffer.len() < MAX_HEAD_LEN && !self.ended => return Ok(None),
+            Err(error) => {
+                let fits = |skipped: &Skipped| match payload.end {
+                    Some(end) => at.saturating_add(skipped.section_len) <= end,
+                    None => true,
+                };
+                if let Some(skipped) = Skipped::parse(&self.buffer, offset, &error).filter(fits) {
+                    self.state = State::Stuck(payload, skipped);
+                }
+                return Err(error);
+            }
         };
         let end = at.saturating_add(head.section_len());
-        if let Some(payload_end) = payload_end
+        if let Some(payload_end) = payload.end
             && end > payload_end
         {
             return Err(Error::SectionPastEnd { at, end, payload_end });

@@ -4,8 +4,6 @@ use std::io;
 
 use cid::Cid;
 
-use crate::ZeroLength;
-
 /// Why a block's bytes were refused, in the words of the function that checked them.
 pub type VerifyFailure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -60,7 +58,7 @@ pub enum Error {
         version: u64,
     },
 
-    /// A section of length zero, with [`ZeroLength::Refuse`] in force.
+    /// A section of length zero, with [`ZeroLength::Refuse`](crate::ZeroLength::Refuse) in force.
     #[error("section of length zero at byte {at}")]
     ZeroLength {
         /// Where the section begins.
@@ -139,16 +137,6 @@ impl Error {
             | Self::CidPastSection { at, .. }
             | Self::Verify { at, .. } => Some(*at),
             Self::Io(_) => None,
-        }
-    }
-}
-
-impl ZeroLength {
-    /// Padding is fine, anything else is the error.
-    pub(crate) fn accept(self, at: u64) -> Result<(), Error> {
-        match self {
-            Self::Refuse => Err(Error::ZeroLength { at }),
-            Self::Padding => Ok(()),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | [`Decoder`] | sections out of byte slices that are pushed in, split anywhere |
 //! | [`Reader`] | the same over [`std::io::Read`] |
 //! | [`Scanner`] | where every section lies, hopping over the data |
+//! | [`Skipped`] | a section that cannot be read, passed over |
 //! | [`Writer`], [`wrap`] | CARv1 out, and a CARv2 around it |
 //! | [`index`] | IndexSorted, MultihashIndexSorted and MultiIndex, read in place and built |
 //!
@@ -67,6 +68,7 @@ mod options;
 mod read;
 mod scan;
 mod section;
+mod skip;
 mod varint;
 mod write;
 
@@ -78,4 +80,5 @@ pub use self::options::{Options, ZeroLength};
 pub use self::read::{Reader, Verified};
 pub use self::scan::{Scanner, Want};
 pub use self::section::{MAX_CID_LEN, MAX_HEAD_LEN, SectionHead};
+pub use self::skip::{Skipped, SkippedBlock};
 pub use self::write::{Writer, wrap};

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use cid::Cid;
 
-use crate::{Decoder, Error, Event, Header, Options, Section, VerifyFailure};
+use crate::{Decoder, Error, Event, Header, Options, Section, Skipped, VerifyFailure};
 
 /// Bytes asked of the source at a time.
 const CHUNK: usize = 256 << 10;
@@ -50,6 +50,11 @@ impl<R: Read> Reader<R> {
         E: Into<VerifyFailure>,
     {
         Verified { reader: self, check }
+    }
+
+    /// After an error about one section: goes on behind it, if it can be passed over, as [`Decoder::skip_section`] does.
+    pub fn skip_section(&mut self) -> Option<Skipped> {
+        self.decoder.skip_section()
     }
 
     fn next_section(&mut self) -> Result<Option<Section>, Error> {

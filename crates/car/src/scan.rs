@@ -7,7 +7,7 @@
 use std::io;
 
 use crate::opening::{Opened, Opening};
-use crate::{Error, Header, MAX_HEAD_LEN, Options, SectionHead, SectionOffset};
+use crate::{Error, Header, MAX_HEAD_LEN, Options, SectionHead, SectionOffset, Skipped, ZeroLength};
 
 /// The first read, which holds the headers of nearly every file.
 const FIRST_READ: usize = 4 << 10;
@@ -29,6 +29,8 @@ pub struct Scanner {
     /// Running average of section lengths, in bytes.
     average: u64,
     stage: Stage,
+    /// The section that the last error was about, if it can be passed over.
+    stuck_at: Option<Skipped>,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,8 @@ pub struct Want {
 impl Scanner {
     /// A scanner of a file of `file_len` bytes.
     pub fn new(file_len: u64, options: Options) -> Self {
-        Self { options, file_len, at: 0, hop_over: 8 << 10, average: 0, stage: Stage::Opening(Opening::default(), 1) }
+        let stage = Stage::Opening(Opening::default(), 1);
+        Self { options, file_len, at: 0, hop_over: 8 << 10, average: 0, stage, stuck_at: None }
     }
 
     /// Sets how long sections must be on average, in bytes, before they are hopped over and not read through:
@@ -76,7 +79,7 @@ impl Scanner {
     pub fn want(&self) -> Option<Want> {
         let (end, min, useful) = match &self.stage {
             Stage::Opening(_, needs) => (self.file_len, *needs, FIRST_READ),
-            Stage::Sections(_, end) if self.at == *end => return None,
+            Stage::Sections(..) if self.is_at_end() => return None,
             Stage::Sections(_, end) if self.average > self.hop_over => (*end, MAX_HEAD_LEN, HOP_READ),
             Stage::Sections(_, end) => (*end, MAX_HEAD_LEN, WINDOW),
         };
@@ -91,6 +94,7 @@ impl Scanner {
     /// What is wrong with the file, or that there are fewer than [`Want::min`] bytes. `found` was called for the
     /// sections before.
     pub fn feed(&mut self, bytes: &[u8], found: impl FnMut(&SectionHead)) -> Result<(), Error> {
+        self.stuck_at = None;
         let Some(want) = self.want() else {
             return Ok(());
         };
@@ -108,6 +112,17 @@ impl Scanner {
             }
             Stage::Sections(..) => self.sections(bytes, found),
         }
+    }
+
+    /// After an error of [`feed`](Self::feed) about one section: goes on behind it, if it has a length and that fits in
+    /// what is left. The section is one over [`Options::max_section`], one without a CID that can be read, or bytes of
+    /// zero. [`want`](Self::want) then says where to read on. `None`: there is no going on.
+    ///
+    /// If the length was wrong, what is found behind is not a section either, most likely.
+    pub fn skip_section(&mut self) -> Option<Skipped> {
+        let skipped = self.stuck_at.take()?;
+        self.at += skipped.section_len;
+        Some(skipped)
     }
 
     /// Scans a whole file through `read_at`, which fills as much of the buffer as it can from a byte of the
@@ -174,6 +189,11 @@ impl Scanner {
         }
     }
 
+    /// Whether everything was found. A payload that is cut short has no end: that is still to be said.
+    fn is_at_end(&self) -> bool {
+        matches!(&self.stage, Stage::Sections(header, end) if self.at == *end && header.payload_in(self.file_len).is_ok())
+    }
+
     /// At the end of what there is: whether that is where the payload should end.
     fn check_end(&self) -> Result<(), Error> {
         match &self.stage {
@@ -195,18 +215,26 @@ impl Scanner {
             let left = payload_end - self.at;
             let rest = bytes.get(used..).unwrap_or_default();
             let rest = usize::try_from(left).map_or(rest, |left| &rest[..left.min(rest.len())]);
-            match rest.first() {
+            let offset = SectionOffset(self.at - payload_start);
+            let head = match rest.first() {
                 None => return self.check_end(),
-                Some(0) => {
-                    self.options.zero_length.accept(self.at)?;
+                Some(0) if self.options.zero_length == ZeroLength::Padding => {
                     self.at += 1;
                     continue;
                 }
-                Some(_) => {}
-            }
-
-            let offset = SectionOffset(self.at - payload_start);
-            let head = SectionHead::parse(rest, offset, payload_start, &self.options)?;
+                Some(_) => SectionHead::parse(rest, offset, payload_start, &self.options),
+            };
+            let head = match head {
+                Ok(head) => head,
+                // With the whole head there, it can be said which block it is.
+                Err(Error::SectionTooLong { .. }) if (rest.len() as u64) < left.min(MAX_HEAD_LEN as u64) => {
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.stuck_at = Skipped::parse(rest, offset, &error).filter(|skipped| skipped.section_len <= left);
+                    return Err(error);
+                }
+            };
             let len = match &head {
                 Some(head) => head.section_len(),
                 // There are no more bytes to wait for: the section is longer than what is left.

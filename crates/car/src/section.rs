@@ -90,7 +90,7 @@ impl SectionHead {
 }
 
 /// Reads a CID off the front, and says how many bytes it took.
-fn read_cid(bytes: &[u8]) -> Result<(Cid, usize), cid::Error> {
+pub(crate) fn read_cid(bytes: &[u8]) -> Result<(Cid, usize), cid::Error> {
     // Nearly every CID is this one, and a scan of a million sections is made of this function.
     if let [1, codec @ ..0x80, 0x12, 0x20, rest @ ..] = bytes
         && let Some(digest) = rest.first_chunk::<32>()
@@ -110,25 +110,44 @@ fn read_cid(bytes: &[u8]) -> Result<(Cid, usize), cid::Error> {
 fn ran_out(error: &cid::Error, bytes: &[u8]) -> bool {
     match error {
         cid::Error::Io(error) => error.kind() == io::ErrorKind::UnexpectedEof,
-        cid::Error::ParsingError => {
-            let mut rest = bytes;
-            // Version, codec, hash code, digest length: all there and plausible, or cut short among them.
-            for field in 0..4 {
-                match varint::read(rest) {
-                    Varint::Value(digest_len, used) => {
-                        rest = &rest[used..];
-                        if field == 3 {
-                            return digest_len <= 64 && (rest.len() as u64) < digest_len;
-                        }
-                    }
-                    Varint::Incomplete => return true,
-                    Varint::Invalid => return false,
-                }
-            }
-            false
-        }
+        cid::Error::ParsingError => digest_fit(bytes) == DigestFit::CutShort,
         _ => bytes.is_empty(),
     }
+}
+
+/// How the digest of a CIDv1 fits, in a [`Cid`] and in the bytes there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DigestFit {
+    /// More bytes are needed
+    CutShort,
+    /// It is over 64 bytes long; the whole CID would take `cid_len`
+    TooLong { cid_len: u64 },
+    /// Anything else: the digest is there, or there is no CID
+    Other,
+}
+
+/// Looks at the length of the multihash in a CIDv1 at the front of `bytes`.
+pub(crate) fn digest_fit(bytes: &[u8]) -> DigestFit {
+    let mut rest = bytes;
+    // Version, codec, hash code, digest length: all there and plausible, or cut short among them.
+    for field in 0..4 {
+        match varint::read(rest) {
+            Varint::Value(version, _) if field == 0 && version != 1 => return DigestFit::Other,
+            Varint::Value(digest_len, used) => {
+                rest = &rest[used..];
+                let head_len = (bytes.len() - rest.len()) as u64;
+                match digest_len {
+                    _ if field < 3 => {}
+                    65.. => return DigestFit::TooLong { cid_len: head_len.saturating_add(digest_len) },
+                    _ if (rest.len() as u64) < digest_len => return DigestFit::CutShort,
+                    _ => {}
+                }
+            }
+            Varint::Incomplete => return DigestFit::CutShort,
+            Varint::Invalid => return DigestFit::Other,
+        }
+    }
+    DigestFit::Other
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ mod common;
 
 use common::{Served, age, assert_served, car_of, cid, data, have, read, want, write_car};
 use hoverboard::catalog::{Found, Query};
-use hoverboard_car::index::{Codec, IndexBuilder};
 
 #[test]
 fn blocks_of_every_size_are_served_in_any_order() {
@@ -135,50 +134,4 @@ fn a_block_that_lies_in_one_car_many_times_is_one_block() {
     let blocks = write_car(&served.path("a.car"), std::iter::repeat_n(block, 2_000));
     let catalog = served.open();
     assert_served(&catalog, &blocks[..3]);
-}
-
-#[test]
-fn a_carv2_is_served_through_its_own_index() {
-    let served = Served::new();
-    let plain = tempfile::NamedTempFile::new().expect("a file");
-    let blocks = car_of(plain.path(), 1, 200, 700);
-    let index = index_of(&blocks);
-    let sink = std::fs::File::create(served.path("a.car")).expect("created");
-    let len = std::fs::metadata(plain.path()).expect("there").len();
-    hoverboard_car::wrap(plain.as_file(), len, Some(&index), sink).expect("written");
-    let catalog = served.open();
-    assert_served(&catalog, &blocks);
-    assert_eq!((served.metrics.catalog.indexes_built.get(), served.metrics.catalog.indexes_loaded.get()), (0, 1));
-}
-
-#[test]
-fn an_index_beside_the_car_is_used() {
-    let served = Served::new();
-    let blocks = car_of(&served.path("a.car"), 1, 200, 700);
-    std::fs::write(served.path("a.car.idx"), index_of(&blocks)).expect("written");
-    assert_served(&served.open(), &blocks);
-    assert_eq!((served.metrics.catalog.indexes_built.get(), served.metrics.catalog.indexes_loaded.get()), (0, 1));
-}
-
-#[test]
-fn an_index_that_does_not_keep_hash_codes_serves_the_right_block_of_two_with_one_digest() {
-    let served = Served::new();
-    let blocks = car_of(&served.path("a.car"), 1, 100, 700);
-    std::fs::write(served.path("a.car.idx"), index_with(Codec::IndexSorted, &blocks)).expect("written");
-    let catalog = served.open();
-    assert_eq!(served.metrics.catalog.indexes_built.get(), 0);
-    assert_served(&catalog, &blocks);
-    // The same digest under another hash function: not this block, and no error.
-    let other = multihash::Multihash::<64>::wrap(0x1012, blocks[0].cid.hash().digest()).expect("it fits");
-    assert_eq!(read(&catalog, &cid::Cid::new_v1(0x55, other)), Found::Missing);
-}
-
-fn index_of(blocks: &[common::Block]) -> Vec<u8> {
-    index_with(Codec::MultihashIndexSorted, blocks)
-}
-
-fn index_with(codec: Codec, blocks: &[common::Block]) -> Vec<u8> {
-    let mut builder = IndexBuilder::new(codec);
-    blocks.iter().for_each(|block| builder.push(block.cid.hash(), block.offset));
-    builder.finish()
 }

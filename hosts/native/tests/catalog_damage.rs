@@ -7,10 +7,8 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Block, Served, age, assert_served, car_of, cid, data, have, read, settle, want, write_car};
+use common::{Served, age, assert_served, car_of, cid, data, read, settle, want, write_car};
 use hoverboard::catalog::{CatalogError, Found};
-use hoverboard_car::SectionOffset;
-use hoverboard_car::index::{Codec, IndexBuilder};
 
 fn writable(path: &std::path::Path) -> File {
     OpenOptions::new().read(true).write(true).open(path).expect("opened")
@@ -178,70 +176,15 @@ fn a_replaced_car_never_makes_a_block_of_both_versions_missing() {
     assert_served(&catalog, &blocks);
 }
 
-/// A `.car.idx` in which two blocks have changed places.
-fn lying_index(blocks: &[Block], liars: [usize; 2]) -> Vec<u8> {
-    let mut builder = IndexBuilder::new(Codec::MultihashIndexSorted);
-    for (n, block) in blocks.iter().enumerate() {
-        let place = if n == liars[0] {
-            liars[1]
-        } else if n == liars[1] {
-            liars[0]
-        } else {
-            n
-        };
-        builder.push(block.cid.hash(), blocks[place].offset);
-    }
-    builder.finish()
-}
-
 #[test]
-fn an_index_that_lies_is_caught_and_the_car_scanned() {
-    let served = Served::new();
-    let blocks = car_of(&served.path("a.car"), 1, 5_000, 200);
-    // Two of five thousand, away from the places that are sampled.
-    std::fs::write(served.path("a.car.idx"), lying_index(&blocks, [101, 203])).expect("written");
-    let catalog = served.open();
-    assert_eq!(served.metrics.catalog.indexes_built.get(), 0, "the sample did not show it");
-    assert_eq!(read(&catalog, &blocks[101].cid), Found::Unknown);
-    assert_eq!(catalog.read(&[have(&blocks[203].cid, 0)]), [Found::Unknown]);
-    assert_eq!(served.metrics.catalog.wrong_entries.get(), 2);
-    catalog.refresh();
-    assert_served(&catalog, &blocks);
-    assert_eq!(served.metrics.catalog.indexes_built.get(), 1);
-}
-
-#[test]
-fn an_index_that_is_unsorted_broken_or_leaves_sections_out_is_not_used() {
-    for fault in ["unsorted", "broken", "partial", "outside"] {
-        let served = Served::new();
-        let blocks = car_of(&served.path("a.car"), 1, 300, 200);
-        let mut index = lying_index(&blocks, [0, 0]);
-        match fault {
-            // The first byte of the last digest.
-            "unsorted" => index.iter_mut().rev().nth(39).into_iter().for_each(|byte| *byte = 0),
-            "broken" => index.truncate(1000),
-            "partial" => index = lying_index(&blocks[..299], [0, 0]),
-            _ => {
-                let away = |block: &Block| Block { offset: SectionOffset(block.offset.0 + (1 << 40)), ..block.clone() };
-                index = lying_index(&blocks.iter().map(away).collect::<Vec<_>>(), [0, 0]);
-            }
-        }
-        std::fs::write(served.path("a.car.idx"), index).expect("written");
-        let catalog = served.open();
-        assert_eq!(served.metrics.catalog.indexes_built.get(), 1, "{fault}");
-        assert_served(&catalog, &blocks);
-    }
-}
-
-#[test]
-fn damaged_cars_are_served_up_to_the_damage_and_the_others_whole() {
+fn damaged_cars_are_served_as_far_as_they_can_be_read_and_the_others_whole() {
     let served = Served::new();
     let whole = car_of(&served.path("whole.car"), 1, 10, 300);
     let cut = car_of(&served.path("cut.car"), 2, 10, 300);
     writable(&served.path("cut.car")).set_len(cut[9].offset.0 + 100).expect("truncated");
     let bad = car_of(&served.path("bad.car"), 3, 10, 300);
-    // The section's CID says version 9.
-    writable(&served.path("bad.car")).write_all_at(&[9], bad[5].offset.0 + 2).expect("written");
+    // The section's length is no varint.
+    writable(&served.path("bad.car")).write_all_at(&[0xff; 10], bad[5].offset.0).expect("written");
     std::fs::write(served.path("no.car"), b"not a CAR").expect("written");
     std::fs::write(served.path("empty.car"), b"").expect("written");
     let catalog = served.open();
@@ -272,20 +215,6 @@ fn strict_refuses_to_start_over_a_damaged_car_and_names_file_and_offset() {
 }
 
 #[test]
-fn a_block_that_was_wrong_from_the_start_is_counted_and_never_sent() {
-    let served = Served::new();
-    let path = served.path("a.car");
-    let blocks = car_of(&path, 1, 3, 400);
-    writable(&path).write_all_at(b"?", blocks[1].offset.0 + HEAD).expect("written");
-    let catalog = served.open();
-    for _ in 0..3 {
-        assert_eq!(read(&catalog, &blocks[1].cid), Found::Unknown);
-    }
-    assert_eq!(served.metrics.catalog.corrupt.get(), 3);
-    assert_served(&catalog, &blocks[2..]);
-}
-
-#[test]
 fn a_file_that_cannot_be_read_is_no_proof_that_its_blocks_are_not_there() {
     let served = Served::new();
     let blocks = car_of(&served.path("a.car"), 1, 3, 400);
@@ -305,22 +234,6 @@ fn a_file_that_cannot_be_read_is_no_proof_that_its_blocks_are_not_there() {
 }
 
 #[test]
-fn an_index_without_hash_codes_proves_nothing_once_its_car_was_replaced() {
-    let served = Served::new();
-    let path = served.path("a.car");
-    let blocks = car_of(&path, 1, 20, 700);
-    let mut builder = IndexBuilder::new(Codec::IndexSorted);
-    blocks.iter().for_each(|block| builder.push(block.cid.hash(), block.offset));
-    std::fs::write(served.path("a.car.idx"), builder.finish()).expect("written");
-    let catalog = served.open();
-    // The same blocks, each where another was.
-    common::write_car(&path, blocks.iter().rev().map(|block| block.data.clone()));
-    for block in &blocks {
-        assert_ne!(read(&catalog, &block.cid), Found::Missing);
-    }
-}
-
-#[test]
 fn a_car_that_is_moved_is_not_missing_meanwhile() {
     let served = Served::new();
     let blocks = car_of(&served.path("a.car"), 1, 20, 700);
@@ -332,12 +245,4 @@ fn a_car_that_is_moved_is_not_missing_meanwhile() {
     }
     assert_served(&catalog, &blocks);
     assert_eq!(catalog.size().0, 1);
-}
-
-#[test]
-fn an_index_beside_a_car_that_claims_terabytes_is_not_read() {
-    let served = Served::new();
-    let blocks = car_of(&served.path("a.car"), 1, 20, 700);
-    File::create(served.path("a.car.idx")).and_then(|file| file.set_len(1 << 42)).expect("made");
-    assert_served(&served.open(), &blocks);
 }

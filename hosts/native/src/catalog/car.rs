@@ -7,7 +7,7 @@ use hoverboard_car::SectionOffset;
 use hoverboard_car::index::{Codec, SortedIndex};
 
 use super::bitmap::Bitmap;
-use super::index_file::Summary;
+use super::index_file::{Origin, Summary};
 
 /// A CAR under one stamp. When the file changes, another `Car` takes its place, with nothing remembered.
 #[derive(Debug)]
@@ -21,18 +21,25 @@ pub(crate) struct Car {
     pub(crate) was_settled: bool,
     /// Records whose block was hashed under this stamp and matched
     pub(crate) verified: Bitmap,
+    /// Records whose block was hashed under this stamp and did not match
+    pub(crate) corrupt: Bitmap,
     /// Records whose fault was logged, so that it is logged once
     pub(crate) reported: Bitmap,
-    /// The index has been caught out: it is another program's, and an entry of it points at another block
+    /// All section heads were read: the index is our own, or it was compared with them
+    confirmed: AtomicBool,
+    /// The index has been caught out: it is another program's, and an entry of it points at no such block
     doubted: AtomicBool,
-    /// A read failed and was logged
+    /// The last read failed, and that was logged
     read_failed: AtomicBool,
+    /// It is served no more
+    retired: AtomicBool,
 }
 
 impl Car {
     pub(crate) fn new(path: PathBuf, summary: Summary, index: SortedIndex, was_settled: bool) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let records = index.len();
+        let is_own = summary.origin == Origin::Scan;
         Self {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             path,
@@ -40,9 +47,12 @@ impl Car {
             index,
             was_settled,
             verified: Bitmap::new(records),
+            corrupt: Bitmap::new(records),
             reported: Bitmap::new(records),
+            confirmed: AtomicBool::new(is_own),
             doubted: AtomicBool::new(false),
             read_failed: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
         }
     }
 
@@ -87,9 +97,23 @@ impl Car {
         self.index.codec() == Codec::MultihashIndexSorted
     }
 
-    /// Remembers that the index cannot be trusted, and says whether that is news.
+    /// Whether there may be blocks in it that cannot be found.
+    pub(crate) fn may_hide_blocks(&self) -> bool {
+        !self.is_confirmed() || self.summary.fault.as_ref().is_some_and(|fault| fault.hides_blocks)
+    }
+
+    /// Remembers that the index was compared with the section heads and is right.
+    pub(crate) fn confirm(&self) {
+        self.confirmed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.confirmed.load(Ordering::Acquire)
+    }
+
+    /// Remembers that another program's index was caught out, and says whether that is news.
     pub(crate) fn doubt(&self) -> bool {
-        !self.doubted.swap(true, Ordering::Relaxed)
+        !self.is_confirmed() && !self.doubted.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn is_doubted(&self) -> bool {
@@ -99,5 +123,19 @@ impl Car {
     /// Remembers that a read failed, and says whether that is news.
     pub(crate) fn note_read_failure(&self) -> bool {
         !self.read_failed.swap(true, Ordering::Relaxed)
+    }
+
+    /// Remembers that a read went well, and says whether that is news.
+    pub(crate) fn note_read(&self) -> bool {
+        self.read_failed.load(Ordering::Relaxed) && self.read_failed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Remembers that it is served no more.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
     }
 }

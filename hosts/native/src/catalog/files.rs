@@ -10,32 +10,59 @@ use std::sync::Arc;
 use lru::LruCache;
 use parking_lot::Mutex;
 
-/// Files kept open for the next read. Connections need descriptors too.
-const MAX_OPEN: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
+use super::car::Car;
+
+/// Files kept open for the next read, at most: connections need descriptors too.
+const MAX_OPEN: usize = 256;
+/// And at most this share of the descriptors that the process may have.
+const MAX_SHARE: u64 = 4;
 
 /// The files read last, by the serial number of their CAR.
 #[derive(Debug)]
 pub(crate) struct Files(Mutex<LruCache<u64, Arc<File>>>);
 
 impl Files {
+    /// As many as suit the limit of descriptors that is in force now.
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(LruCache::new(MAX_OPEN)))
+        use rustix::process::{Resource, getrlimit};
+        let share = getrlimit(Resource::Nofile).current.map_or(MAX_OPEN as u64, |limit| limit / MAX_SHARE);
+        Self::of(usize::try_from(share).map_or(MAX_OPEN, |share| share.min(MAX_OPEN)))
+    }
+
+    fn of(most: usize) -> Self {
+        Self(Mutex::new(LruCache::new(NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN))))
     }
 
     /// The file of a CAR. It may have another stamp than the one that was indexed, if the path has been replaced since.
-    pub(crate) fn open(&self, serial: u64, path: &Path) -> io::Result<Arc<File>> {
-        if let Some(file) = self.0.lock().get(&serial) {
+    pub(crate) fn open(&self, car: &Car) -> io::Result<Arc<File>> {
+        if let Some(file) = self.0.lock().get(&car.serial) {
             return Ok(file.clone());
         }
-        let file = Arc::new(open(path)?);
-        self.0.lock().put(serial, file.clone());
+        let opened = match open(&car.path) {
+            Err(error) if is_out_of_descriptors(&error) => {
+                self.0.lock().clear();
+                open(&car.path)
+            }
+            opened => opened,
+        };
+        let file = Arc::new(opened?);
+        self.0.lock().put(car.serial, file.clone());
+        // Whoever retired it before this has let go of its file already.
+        if car.is_retired() {
+            self.close(car);
+        }
         Ok(file)
     }
 
-    /// Lets go of the file of a CAR that is no longer served.
-    pub(crate) fn close(&self, serial: u64) {
-        self.0.lock().pop(&serial);
+    /// Lets go of the file of a CAR: it is no longer served, or no longer the file at its path.
+    pub(crate) fn close(&self, car: &Car) {
+        self.0.lock().pop(&car.serial);
     }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(error).is_some_and(|errno| matches!(errno, Errno::MFILE | Errno::NFILE))
 }
 
 /// Opens a regular file. A pipe that has taken its place is an error, and does not block.
@@ -108,6 +135,10 @@ pub(crate) fn read_within(reach: Reach, file: &File, mut buffer: &mut [u8], mut 
 
 #[cfg(test)]
 mod tests {
+    use hoverboard_car::index::SortedIndex;
+
+    use super::super::stamp::Stamp;
+    use super::super::survey::survey;
     use super::*;
 
     #[test]
@@ -141,16 +172,36 @@ mod tests {
         assert!(open(&path).is_err());
     }
 
+    fn car(path: &Path) -> Car {
+        let file = open(path).expect("opened");
+        let survey = survey(&file, Stamp::of(&file).expect("there")).expect("read");
+        let index = SortedIndex::open(survey.builder.finish().into()).expect("an index");
+        Car::new(path.to_path_buf(), survey.summary, index, true)
+    }
+
     #[test]
     fn files_beyond_the_bound_are_closed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.car");
         std::fs::write(&path, b"x").expect("written");
-        let files = Files::new();
-        let first = files.open(0, &path).expect("opened");
-        for serial in 1..=MAX_OPEN.get() as u64 {
-            files.open(serial, &path).expect("opened");
+        let files = Files::of(8);
+        let first = files.open(&car(&path)).expect("opened");
+        for _ in 0..8 {
+            files.open(&car(&path)).expect("opened");
         }
         assert_eq!(Arc::strong_count(&first), 1, "only the test holds it");
+    }
+
+    #[test]
+    fn the_file_of_a_car_that_is_served_no_more_is_not_kept_for_a_late_reader() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.car");
+        std::fs::write(&path, b"x").expect("written");
+        let files = Files::new();
+        let car = car(&path);
+        car.retire();
+        files.close(&car);
+        let late = files.open(&car).expect("opened");
+        assert_eq!(Arc::strong_count(&late), 1, "only the test holds it");
     }
 }

@@ -1,10 +1,9 @@
 //! Indexes that another program made: the one inside a CARv2, or `NAME.car.idx` beside `NAME.car`.
 //!
-//! They save reading the whole CAR, and they may be wrong. Before one is used it must be sorted, lie within the
-//! payload, and hold for a sample of the file: between sampled records every section must be indexed. What the sample
-//! does not show is caught later, since no block leaves unchecked: an entry that points at another block makes the
-//! CAR be scanned. A section that an index leaves out between two samples is a block that is not found
-//! here; `hoverboard verify` finds that out.
+//! They save reading the whole CAR before it is served, and they may be wrong. Before one is used it must be sorted, lie
+//! within the payload, and hold for a sample of the file: between sampled records every section must be indexed. What
+//! the sample does not show does no harm: no block leaves unchecked, and no miss is definite until all section
+//! heads were read, which the watcher sees to while the index serves.
 
 use std::fs::File;
 use std::io;
@@ -34,7 +33,7 @@ pub(crate) fn find(path: &Path, file: &File, stamp: &Stamp) -> io::Result<Option
     let Some(header) = header(file, stamp)? else { return Ok(None) };
     let Ok(payload) = header.payload_in(stamp.size) else { return Ok(None) };
     let beside = beside(path);
-    let sources = [(Origin::CarV2, inside(file, &header, stamp)), (Origin::Beside, outside(&beside, stamp.size))];
+    let sources = [(Origin::CarV2, inside(file, &header, stamp.size)), (Origin::Beside, outside(&beside, stamp.size))];
     for (origin, bytes) in sources {
         let usable = match bytes {
             Ok(None) => continue,
@@ -45,7 +44,7 @@ pub(crate) fn find(path: &Path, file: &File, stamp: &Stamp) -> io::Result<Option
             Ok(bytes) => return Ok(Some((Summary { stamp: *stamp, payload, origin, fault: None }, bytes))),
             Err(reason) => {
                 let at = if origin == Origin::CarV2 { path } else { &beside };
-                tracing::warn!(path = %at.display(), "index not used, scanning the CAR instead: {reason}");
+                tracing::warn!(path = %at.display(), "index not used, reading the CAR through instead: {reason}");
             }
         }
     }
@@ -53,13 +52,13 @@ pub(crate) fn find(path: &Path, file: &File, stamp: &Stamp) -> io::Result<Option
 }
 
 /// `NAME.car.idx` for `NAME.car`.
-fn beside(path: &Path) -> PathBuf {
+pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".idx");
     name.into()
 }
 
-/// Reads as far as the header. `None`: it is damaged, which a scan will say better.
+/// Reads as far as the header. `None`: it is damaged, which a survey will say better.
 fn header(file: &File, stamp: &Stamp) -> io::Result<Option<Header>> {
     let mut scanner = Scanner::new(stamp.size, Options::default());
     let mut buffer = Vec::new();
@@ -74,25 +73,28 @@ fn header(file: &File, stamp: &Stamp) -> io::Result<Option<Header>> {
     Ok(scanner.header().cloned())
 }
 
-fn inside(file: &File, header: &Header, stamp: &Stamp) -> io::Result<Option<Bytes>> {
+/// The bytes of the index inside a CARv2 of `car_len` bytes, if there is one.
+pub(crate) fn inside(file: &File, header: &Header, car_len: u64) -> io::Result<Option<Bytes>> {
     let Some(start) = header.index_start() else { return Ok(None) };
-    read_index(file, start, stamp.size.saturating_sub(start), stamp.size)
+    read_index(file, start, car_len.saturating_sub(start), car_len).map(Some)
 }
 
-fn outside(path: &Path, car_len: u64) -> io::Result<Option<Bytes>> {
+/// The bytes of the index at `path` over a CAR of `car_len` bytes, if there is one.
+pub(crate) fn outside(path: &Path, car_len: u64) -> io::Result<Option<Bytes>> {
     let file = match open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    read_index(&file, 0, file.metadata()?.len(), car_len)
+    read_index(&file, 0, file.metadata()?.len(), car_len).map(Some)
 }
 
-/// Reads an index of `len` bytes over a CAR of `car_len`. `None` if it is longer than an index over it can be: a
+/// Reads an index of `len` bytes over a CAR of `car_len`. One that is longer than an index over it can be is an error: a
 /// record takes no more than ten times the shortest section, and a sparse file could claim any length.
-fn read_index(file: &File, start: u64, len: u64, car_len: u64) -> io::Result<Option<Bytes>> {
-    if len > car_len.saturating_mul(10).saturating_add(64 << 10).min(MAX_INDEX) {
-        return Ok(None);
+fn read_index(file: &File, start: u64, len: u64, car_len: u64) -> io::Result<Bytes> {
+    let most = car_len.saturating_mul(10).saturating_add(64 << 10).min(MAX_INDEX);
+    if len > most {
+        return Err(io::Error::other(format!("it has {len} bytes, and no index over this CAR has more than {most}")));
     }
     let mut bytes = Vec::new();
     let len = usize::try_from(len).map_err(io::Error::other)?;
@@ -100,17 +102,25 @@ fn read_index(file: &File, start: u64, len: u64, car_len: u64) -> io::Result<Opt
     bytes.resize(len, 0);
     let read = read_full_at(file, &mut bytes, start)?;
     bytes.truncate(read);
-    Ok(Some(bytes.into()))
+    Ok(bytes.into())
 }
 
 /// Why an index cannot be used.
 fn check(bytes: Bytes, file: &File, header: &Header, payload: &Range<u64>) -> Result<(), String> {
+    covers(&parse(bytes)?, file, header, payload)
+}
+
+/// An index over one CAR, in which lookups find what is there.
+///
+/// # Errors
+/// What is wrong with it, in a sentence.
+pub(crate) fn parse(bytes: Bytes) -> Result<SortedIndex, String> {
     let index = match Index::open(bytes).map_err(|error| error.to_string())? {
         Index::Sorted(index) => index,
         Index::Multi(_) => return Err("it is an index over many CARs".into()),
     };
     index.check().map_err(|error| error.to_string())?;
-    covers(&index, file, header, payload)
+    Ok(index)
 }
 
 /// Hops from section to section at a sample of places, and sees that each section is indexed. One that is not may

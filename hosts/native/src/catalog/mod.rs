@@ -6,7 +6,8 @@
 //!
 //! What it promises:
 //! - No byte leaves that was not hashed against its multihash, in private memory, since the file last changed.
-//! - [`Found::Missing`] is definite: the block is in no CAR. What could not be found out is [`Found::Unknown`].
+//! - [`Found::Missing`] is definite: the block is in no CAR. What could not be found out is [`Found::Unknown`], and while
+//!   a CAR may hold blocks that are not in its index, so is all that is not found.
 //! - Files may be added, replaced, truncated or removed at any time. Nothing is mapped into memory, so no signal can
 //!   come of it.
 //!
@@ -14,25 +15,30 @@
 
 mod bitmap;
 mod car;
+mod certainty;
 pub(crate) mod discover;
 pub(crate) mod files;
-mod foreign;
+pub(crate) mod foreign;
 mod index_file;
 mod load;
 mod pass;
 mod pool;
+mod queue;
 mod read;
+mod refresh;
+mod refusal;
 mod stamp;
 mod state;
+mod survey;
 mod table;
 mod watch;
 mod window;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use indicatif::ProgressBar;
@@ -41,7 +47,7 @@ use parking_lot::Mutex;
 
 use crate::metrics::Metrics;
 
-use self::car::Car;
+use self::certainty::Certainty;
 use self::files::Files;
 use self::index_file::IndexFolder;
 use self::load::Loader;
@@ -72,9 +78,10 @@ pub struct Catalog {
     state: State,
     files: Files,
     pool: Pool,
-    /// Something of what was given cannot be read, or lies behind a fault, so that no miss is definite
-    unsure: AtomicBool,
-    watch: Mutex<watch::Memory>,
+    /// Something of what was given cannot be read, lies behind a fault, or was indexed by another program and has not
+    /// been compared yet, so that no miss is definite
+    certainty: Certainty,
+    memory: Mutex<refresh::Memory>,
     alarm: watch::Alarm,
 }
 
@@ -113,7 +120,8 @@ pub enum Found {
     Missing,
     /// It could not be found out, or the block is damaged
     Unknown,
-    /// Its bytes are not in the page cache and the disk was not to be waited for, or there was no room for it
+    /// Its bytes were not to be had from the page cache and the disk was not to be waited for, or there was no room for
+    /// it
     Later,
 }
 
@@ -167,8 +175,8 @@ impl Catalog {
             state: State::new(),
             files: Files::new(),
             pool: Pool::default(),
-            unsure: AtomicBool::new(false),
-            watch: Mutex::default(),
+            certainty: Certainty::default(),
+            memory: Mutex::default(),
             alarm: watch::Alarm::default(),
         };
         catalog.load_all(progress)?;
@@ -213,13 +221,15 @@ impl Catalog {
         if let Some((path, what)) = strict_fault.into_inner() {
             return Err(CatalogError::Strict { path, what });
         }
-        listing.unreadable.extend(failures.into_inner());
+        let failures = failures.into_inner();
         if self.options.strict
-            && let Some((path, error)) = listing.unreadable.pop()
+            && let Some((path, error)) = listing.unreadable.iter().chain(&failures).last()
         {
-            return Err(CatalogError::Strict { path, what: error.to_string() });
+            return Err(CatalogError::Strict { path: path.clone(), what: error.to_string() });
         }
-        self.note(&mut self.watch.lock(), &listing.unreadable);
+        let mut memory = self.memory.lock();
+        memory.note_start(listing.unreadable, failures);
+        self.note(&mut memory);
         Ok(())
     }
 
@@ -227,28 +237,13 @@ impl Catalog {
         Loader { folder: self.folder.as_ref(), metrics: &self.metrics.catalog, progress }
     }
 
-    /// Takes note of what cannot be read, and brings the gauges up to date.
-    fn note(&self, memory: &mut watch::Memory, unreadable: &[(PathBuf, io::Error)]) {
-        let cars = self.state.cars();
-        let hides_blocks = |car: &Arc<Car>| car.summary.fault.as_ref().is_some_and(|fault| fault.hides_blocks);
-        self.unsure.store(!unreadable.is_empty() || cars.iter().any(hides_blocks), Ordering::Release);
-        memory.note_unreadable(unreadable);
-        let gauges = &self.metrics.catalog;
-        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        gauges.cars.set(count(cars.len()));
-        gauges.records.set(count(cars.iter().map(|car| car.index.len()).sum()));
-        gauges.damaged_cars.set(count(cars.iter().filter(|car| car.summary.fault.is_some()).count()));
-        gauges.unreadable.set(count(unreadable.len()));
-    }
-
-    fn forget(&self, car: &Car) {
-        self.state.remove(car);
-        self.files.close(car.serial);
-    }
-
-    fn drop_stored(&self, path: &Path) {
-        if let Some(folder) = &self.folder {
-            folder.remove(path);
+    /// Removes stored indexes that are of no use to anybody.
+    fn sweep(&self) {
+        let Some(folder) = &self.folder else { return };
+        match folder.sweep(SystemTime::now()) {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "stored indexes of CARs that are gone"),
+            Err(error) => tracing::debug!(%error, "cannot look through the stored indexes"),
         }
     }
 }

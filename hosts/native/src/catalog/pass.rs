@@ -3,22 +3,23 @@
 //! The bytes are copied to private memory and hashed there. A block that was hashed before is believed if the file's
 //! stamp was the indexed one both before and after the copy, and hashed again if not. So no byte can be other than
 //! what its hash says, whatever is done to the file meanwhile, short of writes that leave no trace in its stamp.
+//!
+//! A file whose stamp is no longer the indexed one is not kept open: the next pass reads what is at the path then.
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
-use hoverboard_car::{Options, SectionHead};
+use hoverboard_car::{Options, SectionHead, SectionOffset};
 use hoverboard_dag::VerifyError;
 
 use super::car::Car;
 use super::files::{Reach, read_within};
-use super::index_file::Origin;
 use super::read::Step;
+use super::refusal::Refusal;
 use super::stamp::Stamp;
 use super::window::Window;
 use super::{Catalog, Found, Query, Want};
@@ -35,6 +36,8 @@ pub(crate) enum Tried {
     NotThere,
     /// Its bytes are further away than was to be gone, or more than are to be held
     Later,
+    /// The storage failed, which may pass; counted, and logged once
+    Unread,
     /// It cannot be known whether the block is there; counted, and logged once
     Failed,
 }
@@ -73,34 +76,6 @@ struct Block {
     hashed: bool,
 }
 
-/// Why a place could not be read.
-#[derive(Debug, thiserror::Error)]
-enum Fault {
-    #[error(transparent)]
-    Read(#[from] io::Error),
-    #[error(transparent)]
-    Section(#[from] hoverboard_car::Error),
-    #[error("the blocks that are read together take too much memory")]
-    NoRoom,
-    #[error("the section is cut short")]
-    CutShort,
-    #[error("the section holds {0}, not the block that the index says")]
-    OtherBlock(Cid),
-    #[error("the block {0}: {1}")]
-    Hash(Cid, VerifyError),
-}
-
-impl Fault {
-    /// Whether nothing is wrong, and the block only has to be asked for again.
-    fn is_for_later(&self) -> bool {
-        match self {
-            Self::Read(error) => error.kind() == io::ErrorKind::WouldBlock,
-            Self::NoRoom => true,
-            _ => false,
-        }
-    }
-}
-
 impl<'a> Pass<'a> {
     /// Tries steps, which are of one CAR and in the order of its sections, and says how each went.
     pub(crate) fn run(
@@ -113,17 +88,16 @@ impl<'a> Pass<'a> {
     ) {
         let Some(first) = steps.first() else { return };
         let car = &*first.candidate.car;
-        let opened = catalog.files.open(car.serial, &car.path).and_then(|file| Ok((Stamp::of(&file)?, file)));
+        let opened = catalog.files.open(car).and_then(|file| Ok((Stamp::of(&file)?, file)));
         let (before, file) = match opened {
             Ok(opened) => opened,
+            Err(_) if reach == Reach::Cache => return steps.iter().for_each(|step| answer(step.query, Tried::Later)),
             Err(error) => {
-                catalog.metrics.catalog.read_errors.inc();
-                catalog.files.close(car.serial);
-                if car.note_read_failure() {
-                    tracing::error!(path = %car.path.display(), %error, "cannot read the CAR");
-                }
+                catalog.files.close(car);
+                catalog.report_unread(car, &error);
                 catalog.alarm.ring();
-                return steps.iter().for_each(|step| answer(step.query, Tried::Failed));
+                let refusal = Refusal::from(error);
+                return steps.iter().for_each(|step| answer(step.query, refusal.tried()));
             }
         };
         let trusted = before == car.summary.stamp && !catalog.options.always_verify;
@@ -132,24 +106,33 @@ impl<'a> Pass<'a> {
         let mut pass = Self { catalog, car, file, reach, room, before, trusted, arena, read_bytes: 0, hashed_bytes: 0 };
 
         let mut blocks = Vec::with_capacity(steps.len());
+        let (mut failed, mut left) = (false, false);
         Window::with(car.typical_section(), |window| {
             for (number, step) in steps.iter().enumerate() {
                 match pass.section(window, &queries[step.query], &steps[number..]) {
                     Ok(Section::Block(block)) => blocks.push(block),
                     Ok(Section::Have { size }) => answer(step.query, Tried::Found(Found::Have { size })),
                     Ok(Section::AnotherBlock) => answer(step.query, Tried::NotThere),
-                    Err(fault) if fault.is_for_later() => {
+                    Err(refusal) if refusal.is_for_later(reach) => {
                         // What lies behind is hardly nearer, and takes room too.
                         steps[number..].iter().for_each(|step| answer(step.query, Tried::Later));
+                        left = true;
                         break;
                     }
-                    Err(fault) => {
-                        pass.report(step.candidate.record, step.candidate.offset.0, &fault);
-                        answer(step.query, Tried::Failed);
+                    Err(refusal) => {
+                        failed |= matches!(refusal, Refusal::Read(_));
+                        pass.refuse(step.candidate.record, step.candidate.offset, &refusal);
+                        answer(step.query, refusal.tried());
                     }
                 }
             }
         });
+        if failed {
+            // Its descriptor may be what is wrong.
+            catalog.files.close(car);
+        } else if !left && car.note_read() {
+            tracing::info!(path = %car.path.display(), "the CAR can be read again");
+        }
         pass.release(blocks, settled, answer);
     }
 
@@ -159,9 +142,9 @@ impl<'a> Pass<'a> {
         for block in blocks {
             if !block.hashed
                 && !unchanged
-                && let Err(fault) = self.hash(&block.head.cid, &block.data)
+                && let Err(refusal) = self.hash(block.record, &block.head.cid, &block.data)
             {
-                self.report(block.record, block.head.offset.0, &fault);
+                self.refuse(block.record, block.head.offset, &refusal);
                 answer(block.query, Tried::Failed);
                 continue;
             }
@@ -170,7 +153,8 @@ impl<'a> Pass<'a> {
             }
             answer(block.query, Tried::Found(Found::Block(block.data)));
         }
-        if !unchanged || self.before != self.car.summary.stamp {
+        if !unchanged || !self.is_as_indexed() {
+            self.catalog.files.close(self.car);
             self.catalog.alarm.ring();
         }
         let metrics = &self.catalog.metrics.catalog;
@@ -179,27 +163,28 @@ impl<'a> Pass<'a> {
     }
 
     /// Reads the section of the first step. The other steps are what will be asked for next.
-    fn section(&mut self, window: &mut Window, query: &Query, steps: &[Step]) -> Result<Section, Fault> {
+    fn section(&mut self, window: &mut Window, query: &Query, steps: &[Step]) -> Result<Section, Refusal> {
         let Step { query: number, candidate } = &steps[0];
         let payload = &self.car.summary.payload;
         let starts = steps.iter().map(|step| payload.start.saturating_add(step.candidate.offset.0));
         let (bytes, read) = window.at(self.reach, &self.file, starts)?;
         self.read_bytes += read as u64;
 
-        let head =
-            SectionHead::parse(bytes, candidate.offset, payload.start, &Options::default())?.ok_or(Fault::CutShort)?;
+        let head = SectionHead::parse(bytes, candidate.offset, payload.start, &Options::default())?
+            .ok_or(Refusal::CutShort)?;
         if payload.start.saturating_add(head.end().0) > payload.end.min(self.before.size) {
-            return Err(Fault::CutShort);
+            return Err(Refusal::CutShort);
         }
         if *head.cid.hash() != query.multihash {
             // An index without hash codes leaves open which function made the digest. That, and no other digest in its
             // place, makes it another block.
-            let open = !self.car.knows_codes() && self.before == self.car.summary.stamp;
+            let open = !self.car.knows_codes() && self.is_as_indexed();
             let same_digest = head.cid.hash().digest() == query.multihash.digest();
-            return if open && same_digest { Ok(Section::AnotherBlock) } else { Err(Fault::OtherBlock(head.cid)) };
+            return if open && same_digest { Ok(Section::AnotherBlock) } else { Err(Refusal::OtherBlock(head.cid)) };
         }
         match query.want {
             Want::Have { inline_limit } if head.data_len > inline_limit as u64 => {
+                self.could_be_sent(candidate.record, &head.cid)?;
                 return Ok(Section::Have { size: head.data_len });
             }
             Want::Have { .. } | Want::Block => {}
@@ -216,16 +201,16 @@ impl<'a> Pass<'a> {
         };
         let hashed = !(self.trusted && self.car.verified.contains(candidate.record));
         if hashed {
-            self.hash(&head.cid, &data)?;
+            self.hash(candidate.record, &head.cid, &data)?;
         }
         Ok(Section::Block(Block { query: *number, record: candidate.record, head, data, hashed }))
     }
 
     /// Reads the rest of a block, which lies at `rest`, straight into its own buffer.
-    fn copy_large(&mut self, part: &[u8], len: usize, rest: u64) -> Result<Bytes, Fault> {
+    fn copy_large(&mut self, part: &[u8], len: usize, rest: u64) -> Result<Bytes, Refusal> {
         let room = self.room.get();
         if room == 0 {
-            return Err(Fault::NoRoom);
+            return Err(Refusal::NoRoom);
         }
         self.room.set(room.saturating_sub(len));
         let mut data = self.catalog.pool.take(len);
@@ -235,36 +220,39 @@ impl<'a> Pass<'a> {
         self.read_bytes += read as u64;
         match read == back.len() {
             true => Ok(data.freeze()),
-            false => Err(Fault::CutShort),
+            false => Err(Refusal::CutShort),
         }
     }
 
-    fn hash(&mut self, cid: &Cid, data: &[u8]) -> Result<(), Fault> {
+    /// Whether a block may be promised that is not read now.
+    fn could_be_sent(&self, record: u32, cid: &Cid) -> Result<(), Refusal> {
+        if self.is_as_indexed() && self.car.corrupt.contains(record) {
+            return Err(Refusal::Corrupt(*cid));
+        }
+        // Hashing nothing says whether there is such a hash.
+        match hoverboard_dag::verify(cid, &[]) {
+            Ok(()) | Err(VerifyError::Mismatch) => Ok(()),
+            Err(error) => Err(Refusal::Hash(*cid, error)),
+        }
+    }
+
+    fn hash(&mut self, record: u32, cid: &Cid, data: &[u8]) -> Result<(), Refusal> {
         self.hashed_bytes += data.len() as u64;
-        hoverboard_dag::verify(cid, data).map_err(|error| Fault::Hash(*cid, error))
+        hoverboard_dag::verify(cid, data).map_err(|error| Refusal::Hash(*cid, error))?;
+        if self.car.corrupt.contains(record) {
+            self.car.corrupt.remove(record);
+            self.car.reported.remove(record);
+        }
+        Ok(())
     }
 
-    /// Counts a fault; logs it if it is the record's first; and has the CAR looked at again where that may help.
-    fn report(&self, record: u32, offset: u64, fault: &Fault) {
-        let metrics = &self.catalog.metrics.catalog;
-        self.car.verified.remove(record);
-        match fault {
-            Fault::Read(_) => metrics.read_errors.inc(),
-            Fault::OtherBlock(_) if self.car.summary.origin != Origin::Scan => {
-                metrics.wrong_entries.inc();
-                // In a file that was replaced the old index proves nothing against the new one's.
-                if self.before == self.car.summary.stamp && self.car.doubt() {
-                    self.catalog.alarm.ring();
-                }
-            }
-            Fault::Section(_) | Fault::CutShort | Fault::OtherBlock(_) | Fault::Hash(..) | Fault::NoRoom => {
-                metrics.corrupt.inc();
-            }
-        }
-        if self.car.reported.insert(record) {
-            let offset = self.car.summary.payload.start.saturating_add(offset);
-            tracing::error!(path = %self.car.path.display(), offset, "block not sent: {fault}");
-        }
+    fn refuse(&self, record: u32, offset: SectionOffset, refusal: &Refusal) {
+        self.catalog.report(self.car, self.is_as_indexed(), record, offset, refusal);
+    }
+
+    /// Whether the file was the one that was indexed when the pass began.
+    fn is_as_indexed(&self) -> bool {
+        self.before == self.car.summary.stamp
     }
 }
 

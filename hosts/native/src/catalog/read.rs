@@ -3,7 +3,10 @@
 //! The reading and checking of one CAR's sections is in [`super::pass`].
 
 use std::cell::Cell;
-use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use multihash::Multihash;
 
 use super::files::Reach;
 use super::pass::{Pass, Tried};
@@ -12,6 +15,8 @@ use super::{Catalog, Found, Query};
 
 /// Places of one block that are tried before it is given up as unknown.
 const MAX_PLACES: usize = 8;
+/// How long to wait before what the storage failed to give is asked for again, each time. A batch waits as one.
+const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(80)];
 
 /// A candidate for a query.
 #[derive(Debug)]
@@ -22,10 +27,16 @@ pub(crate) struct Step {
 }
 
 impl Catalog {
+    /// Whether an index says that the block is in a CAR.
+    pub fn may_hold(&self, multihash: &Multihash<64>) -> bool {
+        self.state.lock().candidates(multihash.code(), multihash.digest()).next().is_some()
+    }
+
     /// Answers queries, in their order. Blocks that lie near each other in a CAR are read together, so large batches
     /// are cheaper; all the blocks of a batch are in memory at once.
     ///
-    /// It blocks on the disk, and never panics or waits for an index to be built. No answer is [`Found::Later`].
+    /// It blocks on the disk, and a tenth of a second more if that fails; it never panics or waits for an index to be
+    /// built. No answer is [`Found::Later`].
     pub fn read(&self, queries: &[Query]) -> Vec<Found> {
         self.read_within(Reach::Disk, usize::MAX, queries)
     }
@@ -36,33 +47,64 @@ impl Catalog {
         self.read_within(Reach::Disk, room, queries)
     }
 
-    /// The same, without waiting for the disk: what is not in the page cache is [`Found::Later`] too.
+    /// The same, without waiting for the disk: what is not in the page cache, or cannot be read, is [`Found::Later`] too.
     pub fn read_cached(&self, room: usize, queries: &[Query]) -> Vec<Found> {
         self.read_within(Reach::Cache, room, queries)
     }
 
     fn read_within(&self, reach: Reach, room: usize, queries: &[Query]) -> Vec<Found> {
         // Before the table is asked as well as after: what cannot be read may come to be indexed in between.
-        let unsure = self.unsure.load(Ordering::Acquire);
+        let unsure = self.certainty.is_unsure();
         let room = Cell::new(room.max(1));
         let metrics = &self.metrics.catalog;
         let mut answers = vec![Found::Missing; queries.len()];
-        let mut open: Vec<usize> = (0..queries.len()).collect();
-        for round in 0..MAX_PLACES {
-            let steps = self.plan(queries, &open, round);
-            if steps.is_empty() {
-                open.clear();
+        let mut unread = self.attempt(reach, &room, queries, (0..queries.len()).collect(), &mut answers);
+        for pause in RETRY_AFTER {
+            if unread.is_empty() {
                 break;
             }
+            thread::sleep(pause);
+            unread = self.attempt(reach, &room, queries, unread, &mut answers);
+        }
+        if unsure || self.certainty.is_unsure() {
+            answers.iter_mut().filter(|answer| **answer == Found::Missing).for_each(|answer| *answer = Found::Unknown);
+        }
+        let count = |of: &Found| answers.iter().filter(|answer| *answer == of).count() as u64;
+        // What comes later is counted then.
+        metrics.lookups.inc_by(queries.len() as u64 - count(&Found::Later));
+        metrics.missing.inc_by(count(&Found::Missing));
+        metrics.unknown.inc_by(count(&Found::Unknown));
+        answers
+    }
+
+    /// Answers the queries that are open, place after place, and says for which the storage failed and nothing else
+    /// was found.
+    fn attempt(
+        &self,
+        reach: Reach,
+        room: &Cell<usize>,
+        queries: &[Query],
+        mut open: Vec<usize>,
+        answers: &mut [Found],
+    ) -> Vec<usize> {
+        open.iter().for_each(|&query| answers[query] = Found::Missing);
+        let mut unread = Vec::new();
+        for round in 0..MAX_PLACES {
+            let steps = self.plan(queries, &open, round);
             open.clear();
             for group in steps.chunk_by(|a, b| a.candidate.car.serial == b.candidate.car.serial) {
-                Pass::run(self, reach, &room, queries, group, |query, tried| match tried {
-                    Tried::Found(found) => answers[query] = found,
-                    Tried::NotThere => open.push(query),
-                    Tried::Later => answers[query] = Found::Later,
-                    Tried::Failed => {
-                        answers[query] = Found::Unknown;
-                        open.push(query);
+                Pass::run(self, reach, room, queries, group, |query, tried| {
+                    if matches!(tried, Tried::Unread) {
+                        unread.push(query);
+                    }
+                    match tried {
+                        Tried::Found(found) => answers[query] = found,
+                        Tried::Later => answers[query] = Found::Later,
+                        Tried::NotThere => open.push(query),
+                        Tried::Failed | Tried::Unread => {
+                            answers[query] = Found::Unknown;
+                            open.push(query);
+                        }
                     }
                 });
             }
@@ -74,15 +116,10 @@ impl Catalog {
         for query in open {
             answers[query] = Found::Unknown;
         }
-        if unsure || self.unsure.load(Ordering::Acquire) {
-            answers.iter_mut().filter(|answer| **answer == Found::Missing).for_each(|answer| *answer = Found::Unknown);
-        }
-        let count = |of: &Found| answers.iter().filter(|answer| *answer == of).count() as u64;
-        // What comes later is counted then.
-        metrics.lookups.inc_by(queries.len() as u64 - count(&Found::Later));
-        metrics.missing.inc_by(count(&Found::Missing));
-        metrics.unknown.inc_by(count(&Found::Unknown));
-        answers
+        unread.sort_unstable();
+        unread.dedup();
+        unread.retain(|&query| answers[query] == Found::Unknown);
+        unread
     }
 
     /// The `round`th place of each open query that has so many, in the order of CARs and offsets.

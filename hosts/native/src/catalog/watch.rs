@@ -1,48 +1,24 @@
-//! Keeping up with files that change under a running server.
+//! The threads that keep a catalog up to date while it is served.
 //!
-//! The paths are looked at every so often, and at once when a reader stumbles over a change. A file that is new or
-//! changed is indexed when two looks in a row saw it the same, so that a CAR that is still being copied is not
-//! scanned over and over. Until then its old index serves, with nothing remembered as checked: what matches its hash
-//! is sent, and what does not is not known.
+//! One looks at the paths every so often, and at once when a reader stumbles over a change; it reads no CAR. A few
+//! index what it finds, and one compares other programs' indexes with their CARs, so that neither waits for the other.
+//! What they do is in [`super::refresh`].
 
-use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
 use parking_lot::{Condvar, Mutex};
 
-use super::car::Car;
-use super::stamp::Stamp;
-use super::{Catalog, discover};
+use super::Catalog;
+use super::queue::Queue;
+use super::refresh::Task;
 
 /// At most this share of one core goes into looking at paths.
 const MAX_SHARE: u32 = 20;
-
-/// What one look leaves for the next.
-#[derive(Debug, Default)]
-pub(crate) struct Memory {
-    /// Files seen changed, and how
-    changing: HashMap<PathBuf, Stamp>,
-    /// Paths whose unreadability was logged
-    unreadable: HashSet<PathBuf>,
-}
-
-impl Memory {
-    /// Logs what cannot be read, each path once until it can be read again.
-    pub(crate) fn note_unreadable(&mut self, unreadable: &[(PathBuf, io::Error)]) {
-        for (path, error) in unreadable {
-            if !self.unreadable.contains(path) {
-                let path = path.display();
-                tracing::error!(%path, %error, "cannot be read: until it can, nobody is told DONT_HAVE");
-            }
-        }
-        self.unreadable = unreadable.iter().map(|(path, _)| path.clone()).collect();
-    }
-}
+/// CARs that are indexed at a time: one that is long takes one thread.
+const INDEXERS: usize = 3;
 
 /// Wakes the watching thread.
 #[derive(Debug, Default)]
@@ -89,97 +65,78 @@ impl Alarm {
     }
 }
 
-/// The thread that keeps a catalog up to date.
+/// The threads that keep a catalog up to date.
 #[derive(Debug)]
 pub struct Watcher {
     catalog: Arc<Catalog>,
-    thread: thread::JoinHandle<()>,
+    queues: Arc<Queues>,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    index: Queue,
+    examine: Queue,
 }
 
 impl Watcher {
-    /// Looks at the paths every `interval`, or less often if a look takes long.
+    /// Looks at the paths now and then every `interval`, or less often if a look takes long.
     ///
     /// # Errors
-    /// The system has no thread for it.
+    /// The system has no threads for it.
     pub fn start(catalog: Arc<Catalog>, interval: Duration) -> io::Result<Self> {
-        let watched = catalog.clone();
-        let thread = thread::Builder::new().name("watch".into()).spawn(move || {
-            let mut time = interval;
-            while watched.alarm.wait(time) {
-                let start = Instant::now();
-                watched.refresh();
-                time = interval.max(start.elapsed() * MAX_SHARE);
-            }
-        })?;
-        Ok(Self { catalog, thread })
+        let watcher = Self { catalog, queues: Arc::default() };
+        let started = watcher.spawn_all(interval);
+        if started.is_err() {
+            watcher.end();
+        }
+        started.map(|()| watcher)
     }
 
-    /// Ends the thread. An index that is being built is not waited for.
+    fn spawn_all(&self, interval: Duration) -> io::Result<()> {
+        for _ in 0..INDEXERS {
+            self.spawn("index", |catalog, queues| work(catalog, &queues.index))?;
+        }
+        self.spawn("examine", |catalog, queues| work(catalog, &queues.examine))?;
+        self.spawn("watch", move |catalog, queues| watch(catalog, queues, interval))
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce(&Catalog, &Queues) + Send + 'static) -> io::Result<()> {
+        let (catalog, queues) = (self.catalog.clone(), self.queues.clone());
+        thread::Builder::new().name(name.into()).spawn(move || run(&catalog, &queues)).map(drop)
+    }
+
+    /// Ends the threads. An index that is being built is not waited for.
     pub fn stop(self) {
+        self.end();
+    }
+
+    fn end(&self) {
         self.catalog.alarm.stop();
-        drop(self.thread);
+        self.queues.index.close();
+        self.queues.examine.close();
     }
 }
 
-impl Catalog {
-    /// Looks at the paths once and brings the catalog up to date. The [`Watcher`] calls it.
-    pub fn refresh(&self) {
-        let mut memory = self.watch.lock();
-        let mut listing = discover::list(&self.options.paths);
-        let mut served: HashMap<PathBuf, Arc<Car>> =
-            self.state.cars().into_iter().map(|car| (car.path.clone(), car)).collect();
-        let mut changing = HashMap::new();
-        let now = SystemTime::now();
-
-        for (path, stamp) in std::mem::take(&mut listing.cars) {
-            let old = served.remove(&path);
-            let unchanged = old.as_ref().filter(|car| car.summary.stamp == stamp);
-            if unchanged.is_some_and(|car| !needs_another_look(car, &stamp, now)) {
-                continue;
-            }
-            let seen_so_before = memory.changing.get(&path) == Some(&stamp) || memory.unreadable.contains(&path);
-            if unchanged.is_none() && !seen_so_before {
-                changing.insert(path, stamp);
-                continue;
-            }
-            if let Err(error) = self.replace(old.as_deref(), &path)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                listing.unreadable.push((path, error));
+fn watch(catalog: &Catalog, queues: &Queues, interval: Duration) {
+    catalog.sweep();
+    loop {
+        let start = Instant::now();
+        for job in catalog.look() {
+            match job.task {
+                Task::Index { .. } => queues.index.push(job),
+                Task::Examine => queues.examine.push(job),
             }
         }
-        // A file that was moved is still there, and is served from where it was until it is indexed anew.
-        let moved = |car: &Car| changing.values().any(|stamp| stamp.is_of_same_file(&car.summary.stamp));
-        for (path, car) in served {
-            if !listing.is_unsure_of(&path) && !moved(&car) {
-                tracing::info!(path = %path.display(), "CAR gone");
-                self.forget(&car);
-                self.drop_stored(&path);
-            }
+        if !catalog.alarm.wait(interval.max(start.elapsed() * MAX_SHARE)) {
+            return;
         }
-        memory.changing = changing;
-        self.note(&mut memory, &listing.unreadable);
-        self.pool.trim();
-    }
-
-    /// Serves a file anew, then lets go of what it was before.
-    fn replace(&self, old: Option<&Car>, path: &Path) -> io::Result<()> {
-        let trust_others = !old.is_some_and(Car::is_doubted);
-        let car = self.loader(&ProgressBar::hidden()).load(path, trust_others)?;
-        let what = if old.is_some() { "indexed again" } else { "added" };
-        tracing::info!(path = %path.display(), blocks = car.index.len(), "CAR {what}");
-        self.state.insert(Arc::new(car));
-        if let Some(old) = old {
-            self.forget(old);
-        }
-        Ok(())
     }
 }
 
-/// Whether a file is to be indexed again though its stamp is the same: its index was caught out, or was made so soon
-/// after the file changed that a later change would not show.
-fn needs_another_look(car: &Car, stamp: &Stamp, now: SystemTime) -> bool {
-    car.is_doubted() || (!car.was_settled && stamp.is_settled(now))
+fn work(catalog: &Catalog, queue: &Queue) {
+    while let Some(job) = queue.next() {
+        catalog.run(job);
+    }
 }
 
 #[cfg(test)]

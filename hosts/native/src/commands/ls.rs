@@ -19,11 +19,7 @@ pub(super) fn run(args: &LsArgs) -> Result<(), Failure> {
     for path in &cars {
         let mut list = List { path, json: args.json, blocks: 0, bytes: 0, out: &mut out };
         match list.run() {
-            Ok(None) => {}
-            Ok(Some(damage)) => {
-                good = false;
-                eprintln!("{}: {damage}", path.display());
-            }
+            Ok(is_whole) => good &= is_whole,
             Err(error) => return printed(Err(error)),
         }
     }
@@ -41,40 +37,52 @@ struct List<'a, W> {
 }
 
 impl<W: Write> List<'_, W> {
-    /// Prints the file's lines, and says what is wrong with it, if anything is.
+    /// Prints the file's lines, and on stderr what is wrong with it; says whether nothing is. A section that cannot be
+    /// read is passed over, where its length says how far.
     ///
     /// # Errors
     /// Only of the output.
-    fn run(&mut self) -> io::Result<Option<Error>> {
+    fn run(&mut self) -> io::Result<bool> {
         let opened = open(self.path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (len, file) = match opened {
             Ok(opened) => opened,
-            Err(error) => return Ok(Some(error.into())),
+            Err(error) => return Ok(self.damage(&error.into())),
         };
         let mut scanner = Scanner::new(len, Options::default());
         let mut buffer = Vec::new();
         let mut heads = Vec::new();
         let mut named = false;
-        let mut damage = None;
-        while let Some(want) = scanner.want()
-            && damage.is_none()
-        {
+        let mut is_whole = true;
+        while let Some(want) = scanner.want() {
             buffer.resize(want.useful, 0);
-            damage = match read_full_at(&file, &mut buffer, want.offset) {
-                Ok(read) => scanner.feed(&buffer[..read], |head| heads.push(*head)).err(),
-                Err(error) => Some(error.into()),
+            let read = match read_full_at(&file, &mut buffer, want.offset) {
+                Ok(read) => read,
+                Err(error) => return Ok(self.damage(&error.into())),
             };
+            let fed = scanner.feed(&buffer[..read], |head| heads.push(*head));
             if let Some(header) = scanner.header().filter(|_| !named) {
                 self.header(header)?;
                 named = true;
             }
             let start = scanner.header().map_or(0, Header::payload_start);
             heads.drain(..).try_for_each(|head| self.block(&head, start))?;
+            if let Err(error) = fed {
+                is_whole = self.damage(&error);
+                if scanner.skip_section().is_none() {
+                    break;
+                }
+            }
         }
         if !self.json && named {
             writeln!(self.out, "  {}, {}", counted(self.blocks, "block"), counted(self.bytes, "byte"))?;
         }
-        Ok(damage)
+        Ok(is_whole)
+    }
+
+    /// Says what is wrong, and that the file is not whole.
+    fn damage(&self, error: &Error) -> bool {
+        eprintln!("{}: {error}", self.path.display());
+        false
     }
 
     fn header(&mut self, header: &Header) -> io::Result<()> {
