@@ -1,9 +1,13 @@
 // Fetches whole DAGs from one peer and writes every block once, in the order it arrived, to a CAR.
 //
-//   node fetch.mjs PEER_MULTIADDR OUT.car ROOT…
+//   node fetch.mjs [--redial] PEER_MULTIADDR OUT.car ROOT…
+//
+// With --redial a peer that goes away is dialled again until it is back. Without, nothing more comes from it.
 import { createWriteStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { setTimeout } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
 import { CarWriter } from '@ipld/car'
 import { multiaddr } from '@multiformats/multiaddr'
 import { CID } from 'multiformats/cid'
@@ -12,16 +16,26 @@ import { startNode } from './node.mjs'
 
 // What helia itself keeps in a wantlist: more would only wait in it.
 const WANTS_AT_ONCE = 1024
+const REDIAL_PAUSE_MS = 100
 
-const [peer, out, ...names] = process.argv.slice(2)
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { redial: { type: 'boolean' } } })
+const [peer, out, ...names] = positionals
 if (peer == null || out == null || names.length === 0) {
-  console.error('usage: node fetch.mjs PEER_MULTIADDR OUT.car ROOT…')
+  console.error('usage: node fetch.mjs [--redial] PEER_MULTIADDR OUT.car ROOT…')
   process.exit(2)
 }
 
 const roots = names.map((name) => CID.parse(name))
 const helia = await startNode()
 await helia.libp2p.dial(multiaddr(peer))
+if (values.redial) helia.libp2p.addEventListener('peer:disconnect', redial)
+
+async function redial () {
+  while (helia.libp2p.status === 'started' && helia.libp2p.getConnections().length === 0) {
+    await setTimeout(REDIAL_PAUSE_MS)
+    await helia.libp2p.dial(multiaddr(peer)).catch(() => {})
+  }
+}
 
 const { writer, out: bytes } = CarWriter.create(roots)
 const written = pipeline(Readable.from(bytes), createWriteStream(out))

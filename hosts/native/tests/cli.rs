@@ -42,11 +42,12 @@ fn every_flag_has_an_environment_twin_and_a_help_line() {
 
 #[test]
 fn wrong_use_exits_2_with_a_sentence() {
-    let wrong: [&[&str]; 6] = [
+    let wrong: [&[&str]; 7] = [
         &["serve"],
         &["fly"],
         &["serve", "a.car", "--listen", "somewhere"],
         &["serve", "a.car", "--drain", "10"],
+        &["serve", "a.car", "--admin", "4043"],
         &["get", "notacid", "--from", "/ip4/127.0.0.1/tcp/1"],
         &["check"],
     ];
@@ -65,14 +66,16 @@ fn bad_configuration_exits_64_and_names_what_to_change() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
     let busy = taken.local_addr().expect("bound").port();
     let (busy_listen, busy_admin) = (format!("/ip4/127.0.0.1/tcp/{busy}"), format!("127.0.0.1:{busy}"));
+    let busy_name = format!("localhost:{busy}");
     let free = "/ip4/127.0.0.1/tcp/0";
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["serve", "/nowhere/a.car", "--state", &folder], "/nowhere/a.car"),
         (&["serve", &folder, "--state", &folder, "--listen", "/ip4/127.0.0.1/udp/1/quic-v1"], "--listen"),
         (&["serve", &folder, "--state", &folder, "--listen", free, "--key", &junk], "junk.key"),
         (&["serve", &folder, "--state", &junk, "--listen", free], "--state"),
         (&["serve", &folder, "--state", &folder, "--listen", &busy_listen], "--listen"),
         (&["serve", &folder, "--state", &folder, "--listen", free, "--admin", &busy_admin], "--admin"),
+        (&["serve", &folder, "--state", &folder, "--listen", free, "--admin", &busy_name], &busy_name),
         (&["ls", "/nowhere"], "/nowhere"),
         (&["id", "--state", &folder, "--log", "a=b=c"], "--log"),
     ];
@@ -108,6 +111,21 @@ fn id_is_the_same_every_time() {
     assert_eq!(first, id());
     let text = String::from_utf8(first).expect("utf-8");
     assert!(text.starts_with("12D3KooW") && text.ends_with(" Ed25519\n"), "{text}");
+}
+
+#[test]
+fn the_secret_for_a_worker_is_of_the_same_peer_and_new_each_time() {
+    use hoverboard_peer::wire::identity::Identity;
+    let state = tempfile::tempdir().expect("a folder");
+    let id = |more: &[&str]| {
+        let output = hoverboard().arg("id").arg("--state").arg(state.path()).args(more).assert().success();
+        String::from_utf8(output.get_output().stdout.clone()).expect("UTF-8")
+    };
+    let (peer, first, second) = (id(&[]), id(&["--worker"]), id(&["--worker"]));
+    assert_eq!((first.lines().count(), second.lines().count()), (1, 1));
+    assert_ne!(first, second);
+    let identity = Identity::from_secret(&first).expect("a secret");
+    assert!(peer.starts_with(&format!("{} ", identity.peer_id())), "{peer}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::debian;
 use crate::{
     cache::Cache,
     shell::{self, cargo, root},
@@ -84,21 +85,8 @@ struct Debian {
 
 impl Debian {
     fn find() -> Result<Option<Self>> {
-        if !["apt-get", "apt-cache", "dpkg-deb"].into_iter().all(shell::has) {
+        let Some(version) = debian::candidate("rust-web-src")? else {
             return Ok(None);
-        }
-        let version = match candidate()? {
-            Some(version) => version,
-            None => {
-                // A bare machine has no package lists yet.
-                if shell::run(Command::new("apt-get").args(["--quiet", "update"])).is_err() {
-                    return Ok(None);
-                }
-                match candidate()? {
-                    Some(version) => version,
-                    None => return Ok(None),
-                }
-            }
         };
         let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
         Ok(minor.is_some_and(|minor| minor >= MINOR).then_some(Self { version }))
@@ -123,26 +111,11 @@ impl Debian {
     fn unpack(&self, prefix: &Path) -> Result<()> {
         let std = depends("libstd-rust-web-dev", "libstd-rust-web-")?;
         let llvm = depends(&std, "libllvm")?;
-        let downloads = prefix.join("packages");
-        fs::create_dir_all(&downloads)?;
         let ours = ["rustc-web", "libstd-rust-web-dev", "rust-web-src", &std];
-        let packages = ours.into_iter().map(|name| format!("{name}={}", self.version));
-        shell::run(
-            Command::new("apt-get").args(["--quiet", "download"]).args(packages.chain([llvm])).current_dir(&downloads),
-        )?;
-        for package in fs::read_dir(&downloads)? {
-            shell::run(Command::new("dpkg-deb").arg("-x").arg(package?.path()).arg(prefix))?;
-        }
-        fs::remove_dir_all(&downloads)?;
-        Ok(())
+        let ours = ours.map(|name| format!("{name}={}", self.version));
+        let packages: Vec<&str> = ours.iter().map(String::as_str).chain([llvm.as_str()]).collect();
+        debian::unpack(&packages, prefix)
     }
-}
-
-/// The version of the compiler that apt would install, if it has one.
-fn candidate() -> Result<Option<String>> {
-    let shown = shell::read(Command::new("apt-cache").args(["policy", "rust-web-src"]).env("LC_ALL", "C"))?;
-    let version = shown.lines().find_map(|line| line.trim().strip_prefix("Candidate:"));
-    Ok(version.map(str::trim).filter(|version| *version != "(none)").map(str::to_owned))
 }
 
 /// The first dependency of a package whose name begins so.

@@ -41,12 +41,12 @@ struct Findings {
 
 pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
     let peer = Dial::parse(&args.peer).map_err(|error| ConfigError::Address { flag: "the peer to check:", error })?;
-    run_async(check(&args, &peer))
+    run_async(check(args, peer))
 }
 
-async fn check(args: &CheckArgs, addr: &Dial) -> Result<(), Failure> {
+async fn check(args: CheckArgs, addr: Dial) -> Result<(), Failure> {
     let started = Instant::now();
-    let mut client = match tokio::time::timeout(args.timeout, Client::connect(addr)).await {
+    let mut client = match tokio::time::timeout(args.timeout, Client::connect(&addr)).await {
         Ok(Ok(client)) => client,
         Ok(Err(error)) => return Err(Failure::Failed(error.to_string())),
         Err(_) => return Err(Failure::Failed(format!("{}: no connection within --timeout", args.peer))),
