@@ -9,7 +9,9 @@ use std::time::Duration;
 use multiaddr::{Multiaddr, Protocol};
 
 use crate::address::{AddressError, Listen, Transport};
+use crate::admin::AdminAddr;
 use crate::cli::{IdentityArgs, ServeArgs};
+use crate::store::Location;
 
 /// Where peers find us over TCP when nothing else is said. kubo has 4001, 4002, 5001, 8080 and 8081.
 pub const DEFAULT_TCP_PORT: u16 = 4041;
@@ -21,7 +23,9 @@ pub const DEFAULT_WEBSOCKET_PORT: u16 = 4042;
 pub struct ServeConfig {
     /// CAR files and folders of them; each was there when this was made
     pub paths: Vec<PathBuf>,
-    /// Folder for the identity and the indexes
+    /// Store to serve what they do not have from; there is one where there are no paths
+    pub store: Option<Location>,
+    /// Folder for the identity, the indexes and what peers were reading
     pub state: PathBuf,
     /// Private key file, if not the one in the state folder
     pub key: Option<PathBuf>,
@@ -30,7 +34,7 @@ pub struct ServeConfig {
     /// Addresses to tell peers instead of the ones listened on; without `/p2p`
     pub announce: Vec<Multiaddr>,
     /// Where the admin pages are served
-    pub admin: SocketAddr,
+    pub admin: AdminAddr,
     /// How many peers may be connected at once
     pub max_connections: usize,
     /// How long a stop waits for what was begun
@@ -115,6 +119,9 @@ pub enum ConfigError {
         /// Why not, such as that it is in use
         error: std::io::Error,
     },
+    /// A store cannot be opened
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
     /// The identity cannot be read or made
     #[error(transparent)]
     Identity(#[from] crate::identity::IdentityError),
@@ -143,6 +150,7 @@ impl ServeConfig {
         }
         Ok(Self {
             paths: args.paths,
+            store: args.store,
             state: state_folder(&args.identity)?,
             key: args.identity.key,
             listen,
@@ -212,10 +220,11 @@ mod tests {
     fn defaults_keep_clear_of_kubo() {
         let config = parse(&[]).expect("valid");
         let kubo = [4001, 4002, 5001, 8080, 8081];
-        let ports = config.listen.iter().map(|listen| listen.socket.port()).chain([config.admin.port()]);
+        let AdminAddr::Socket(admin) = config.admin else { panic!("a name: {}", config.admin) };
+        let ports = config.listen.iter().map(|listen| listen.socket.port()).chain([admin.port()]);
         assert!(ports.clone().all(|port| !kubo.contains(&port)));
         assert!(config.listen.iter().any(|listen| listen.transport == Transport::WebSocket && listen.required));
-        assert!(config.admin.ip().is_loopback());
+        assert!(admin.ip().is_loopback());
         assert_eq!(config.drain, Duration::from_secs(10));
     }
 

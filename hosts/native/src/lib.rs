@@ -19,3 +19,4 @@ pub mod metrics;
 pub mod net;
 pub mod progress;
 pub mod shared;
+pub mod store;

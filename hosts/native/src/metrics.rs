@@ -15,6 +15,8 @@ pub struct Metrics {
     pub bitswap: BitswapMetrics,
     /// The CAR files
     pub catalog: CatalogMetrics,
+    /// The store, where one is served
+    pub store: StoreMetrics,
 }
 
 /// Connections between peers and us.
@@ -84,6 +86,27 @@ pub struct CatalogMetrics {
     pub indexes_loaded: IntCounter,
 }
 
+/// The store, where one is served.
+#[derive(Debug)]
+pub struct StoreMetrics {
+    /// Requests to the store, by kind: `listing`, `index`, `car`
+    pub requests: IntCounterVec,
+    /// Requests that failed or broke off, by kind
+    pub errors: IntCounterVec,
+    /// Bytes read from the store
+    pub read_bytes: IntCounter,
+    /// Objects found to be something else than they should be
+    pub faults: IntCounter,
+    /// Bytes of indexes in memory
+    pub index_cache: IntGauge,
+    /// Bytes of small CARs in memory
+    pub car_cache: IntGauge,
+    /// Wants that were looked up in the store
+    pub lookups: IntCounter,
+    /// Wants that could not be answered from it
+    pub unknown: IntCounter,
+}
+
 impl Metrics {
     /// All counters, at zero.
     ///
@@ -102,9 +125,12 @@ impl Metrics {
             registry.register(Box::new(gauge.clone())).expect("a name used once");
             gauge
         };
-        let closed = Opts::new("hoverboard_connections_closed_total", "Connections closed, by reason.");
-        let closed = IntCounterVec::new(closed, &["reason"]).expect("a valid name");
-        registry.register(Box::new(closed.clone())).expect("a name used once");
+        let by = |label: &str, name: &str, help: &str| {
+            let opts = Opts::new(format!("hoverboard_{name}"), help);
+            let counters = IntCounterVec::new(opts, &[label]).expect("a valid name");
+            registry.register(Box::new(counters.clone())).expect("a name used once");
+            counters
+        };
 
         let connections = ConnectionMetrics {
             open: gauge("connections_open", "Peers connected now."),
@@ -117,7 +143,7 @@ impl Metrics {
                 "handshakes_failed_total",
                 "Connections that ended before their peer was known.",
             ),
-            closed,
+            closed: by("reason", "connections_closed_total", "Connections closed, by reason."),
             received_bytes: counter("received_bytes_total", "Bytes read from peers' sockets."),
             sent_bytes: counter("sent_bytes_total", "Bytes written to peers' sockets."),
         };
@@ -150,7 +176,17 @@ impl Metrics {
                 "Indexes taken from the state folder or from beside a CAR file.",
             ),
         };
-        Self { registry, connections, bitswap, catalog }
+        let store = StoreMetrics {
+            requests: by("kind", "store_requests_total", "Requests to the store: listings of roots, indexes, CARs."),
+            errors: by("kind", "store_errors_total", "Requests to the store that failed or broke off."),
+            read_bytes: counter("store_read_bytes_total", "Bytes read from the store."),
+            faults: counter("store_faults_total", "Objects of the store found not to be what they should be."),
+            index_cache: gauge("store_index_cache_bytes", "Bytes of the store's indexes in memory."),
+            car_cache: gauge("store_car_cache_bytes", "Bytes of the store's small CARs in memory."),
+            lookups: counter("store_lookups_total", "Lookups of blocks in the store."),
+            unknown: counter("store_lookups_unknown_total", "Lookups of blocks that the store did not answer."),
+        };
+        Self { registry, connections, bitswap, catalog, store }
     }
 
     /// All figures in the Prometheus text format.

@@ -8,14 +8,17 @@ use multiaddr::Multiaddr;
 use crate::catalog::Catalog;
 use crate::config::ServeConfig;
 use crate::metrics::Metrics;
+use crate::store::ServedStore;
 
 /// Made once by `serve`, handed to the network as an [`Arc`].
 #[derive(Debug)]
 pub struct Shared {
     /// Who we are
     pub identity: Keypair,
-    /// The blocks
+    /// The blocks in local CARs
     pub catalog: Arc<Catalog>,
+    /// The store with the blocks that the catalog does not have, if one is served
+    pub store: Option<Arc<ServedStore>>,
     /// The counters
     pub metrics: Arc<Metrics>,
     /// What was asked for

@@ -4,7 +4,11 @@
 //! is the one way to a target is rustup asked for it).
 
 pub(crate) mod beetswap;
+mod debian;
+mod go;
 pub(crate) mod kubo;
 pub(crate) mod node;
 pub(crate) mod promtool;
+pub(crate) mod versitygw;
 pub(crate) mod wasm;
+pub(crate) mod worker;

@@ -1,4 +1,4 @@
-//! Node, new enough for helia, and helia's packages as `interop/helia/package-lock.json` pins them.
+//! Node, new enough for helia and wrangler, and packages as the `package-lock.json` of a folder in `interop/` pins them.
 
 use std::{
     env, fs,
@@ -17,31 +17,36 @@ use crate::{
 /// The oldest Node that libp2p 3 and helia 7 run on.
 const MAJOR: u32 = 22;
 
-/// The scripts of `interop/helia`, in a folder where their packages are installed.
+/// The scripts of a folder in `interop/`, where their packages are installed.
 #[derive(Debug)]
-pub(crate) struct Helia {
+pub(crate) struct Scripts {
     node: PathBuf,
     folder: PathBuf,
 }
 
-impl Helia {
+impl Scripts {
     /// A command that runs one of the scripts.
     pub(crate) fn script(&self, name: &str) -> Command {
         let mut command = Command::new(&self.node);
         command.arg(self.folder.join(name));
         command
     }
+
+    /// A command that runs the program of one of the packages.
+    pub(crate) fn program(&self, name: &str) -> Command {
+        self.script(&format!("node_modules/.bin/{name}"))
+    }
 }
 
-/// Installs the packages (some 40 s the first time) and brings the scripts up to date.
+/// Installs the packages of `interop/NAME` (some 40 s the first time) and brings the scripts up to date.
 ///
 /// The packages are installed beside copies of the scripts, in the cache, so that a fresh checkout finds them there.
-pub(crate) fn ensure_helia(cache: &Cache) -> Result<Helia> {
+pub(crate) fn ensure_scripts(cache: &Cache, name: &str) -> Result<Scripts> {
     let node = ensure(cache)?;
-    let source = root().join("interop/helia");
+    let source = root().join("interop").join(name);
     let lock = fs::read(source.join("package-lock.json"))?;
     let version = u64::from_be_bytes(first_eight(&Sha256::digest(&lock)));
-    let folder = cache.folder(format!("helia-{version:016x}"))?;
+    let folder = cache.folder(format!("{name}-{version:016x}"))?;
     for entry in fs::read_dir(&source)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
@@ -52,7 +57,7 @@ pub(crate) fn ensure_helia(cache: &Cache) -> Result<Helia> {
     if !folder.join("node_modules/.package-lock.json").exists() {
         shell::run(npm(&node)?.arg("ci").current_dir(&folder))?;
     }
-    Ok(Helia { node, folder })
+    Ok(Scripts { node, folder })
 }
 
 /// Finds a Node that is new enough, or installs one from its npm package into the cache.

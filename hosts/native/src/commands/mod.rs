@@ -4,16 +4,28 @@ mod cars;
 mod check;
 mod get;
 mod id;
+mod import;
 mod ls;
+mod output;
 mod serve;
+mod stop;
 mod verify;
 
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::SignalKind;
 
 use crate::cli::{Cli, Command};
 use crate::config::ConfigError;
 use crate::logging;
+
+use self::stop::Stop;
+
+/// How long the process waits for its own threads at the very end: a disk or a reader that takes nothing cannot hold
+/// it up.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// Why a command did not succeed, which decides the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +39,9 @@ pub enum Failure {
     /// Exit code 1, and the command has said why itself
     #[error("")]
     Reported,
+    /// Exit code 128 and the signal's number, as of a program that the signal ended: it was asked to stop halfway
+    #[error("stopped halfway, as asked")]
+    Stopped(SignalKind),
 }
 
 /// Runs what was typed, to the end of the process.
@@ -39,6 +54,7 @@ pub fn run(cli: Cli) -> ExitCode {
             match failure {
                 Failure::Config(_) => ExitCode::from(64),
                 Failure::Failed(_) | Failure::Reported => ExitCode::FAILURE,
+                Failure::Stopped(signal) => ExitCode::from(128 + u8::try_from(signal.as_raw_value()).unwrap_or(0)),
             }
         }
     }
@@ -51,23 +67,33 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Check(args) => check::run(args),
         Command::Ls(args) => ls::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Import(args) => import::run(args),
         Command::Id(args) => id::run(&args),
     }
 }
 
-/// Runs a command that asks a peer, until it ends or the user interrupts it.
-fn run_async(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// Runs a command that asks a peer, until it ends or is asked to stop.
+///
+/// A command that is stopped is dropped, which removes a file that is not whole. Where it blocks it says so, with
+/// `block_in_place`, or no signal would be heard meanwhile.
+fn run_async(command: impl Future<Output = Result<(), Failure>> + Send + 'static) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
-    runtime.block_on(async {
+        .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
+    let result = runtime.block_on(async {
+        let mut stop = Stop::new()?;
         tokio::select! {
-            result = command => result,
-            // Ends it in good order: a half-written file is removed.
-            _ = tokio::signal::ctrl_c() => Err(Failure::Failed("interrupted".into())),
+            ended = tokio::spawn(command) => match ended {
+                Ok(result) => result,
+                Err(error) => Err(Failure::Failed(format!("it did not get to its end: {error}"))),
+            },
+            signal = stop.asked() => Err(Failure::Stopped(signal)),
         }
-    })
+    });
+    runtime.shutdown_timeout(LAST_WAIT);
+    result
 }
 
 /// A failed write to stdout: a reader that went away early, such as `head`, is no failure.

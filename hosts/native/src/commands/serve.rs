@@ -2,10 +2,8 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use multiaddr::{Multiaddr, Protocol};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, Readiness};
@@ -14,13 +12,11 @@ use crate::cli::ServeArgs;
 use crate::config::{ConfigError, ServeConfig};
 use crate::metrics::Metrics;
 use crate::shared::Shared;
+use crate::store::ServedStore;
 use crate::{identity, listen, net, progress};
 
-use super::{Failure, printed};
-
-/// How long the process waits for its own threads at the very end: a read from a disk that does not answer cannot
-/// hold it up.
-const LAST_WAIT: Duration = Duration::from_millis(500);
+use super::stop::Stop;
+use super::{Failure, LAST_WAIT, printed};
 
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let config = ServeConfig::parse(args)?;
@@ -42,19 +38,28 @@ async fn serve(config: ServeConfig) -> Result<(), Failure> {
 
     // Ports first: that one is taken should be known before the minutes that indexes may take.
     let listeners = listen::bind_all(&config.listen)?;
-    let admin = Admin::bind(config.admin, metrics.clone(), readiness.clone()).await?;
-    if let Ok(addr) = admin.local_addr() {
+    let admin = Admin::bind(&config.admin, metrics.clone(), readiness.clone()).await?;
+    for addr in admin.local_addrs() {
         tracing::info!(%addr, "admin pages");
     }
     tokio::spawn(admin.run());
 
+    let store = match &config.store {
+        Some(location) => tokio::select! {
+            opened = ServedStore::open(location, &config.state, &metrics) => {
+                Some(Arc::new(opened.map_err(ConfigError::from)?))
+            }
+            _ = stop.asked() => return Ok(()),
+        },
+        None => None,
+    };
     let open = tokio::task::spawn_blocking({
         let (config, metrics) = (config.clone(), metrics.clone());
         move || open_catalog(&config, metrics)
     });
     let catalog = tokio::select! {
         opened = open => opened.map_err(|error| Failure::Failed(format!("indexing failed: {error}")))??,
-        () = stop.asked() => return Ok(()),
+        _ = stop.asked() => return Ok(()),
     };
     let watcher = Watcher::start(catalog.clone(), config.rescan)
         .map_err(|error| Failure::Failed(format!("cannot start a thread: {error}")))?;
@@ -65,14 +70,14 @@ async fn serve(config: ServeConfig) -> Result<(), Failure> {
         config.announce.clone()
     };
     let peer = identity.public().to_peer_id();
-    let (drain_for, shared) = (config.drain, Arc::new(Shared { identity, catalog, metrics, config, addresses }));
+    let (drain_for, shared) = (config.drain, Arc::new(Shared { identity, catalog, store, metrics, config, addresses }));
     let drain = CancellationToken::new();
     let mut server = tokio::spawn(net::serve(shared.clone(), listeners, drain.clone()));
     readiness.set(true);
     print_addresses(&shared.addresses, Protocol::P2p(peer))?;
 
     tokio::select! {
-        () = stop.asked() => {}
+        _ = stop.asked() => {}
         ended = &mut server => return Err(Failure::Failed(format!("the server ended by itself: {ended:?}"))),
     }
     readiness.set(false);
@@ -81,7 +86,7 @@ async fn serve(config: ServeConfig) -> Result<(), Failure> {
     tokio::select! {
         _ = &mut server => tracing::info!("stopped"),
         () = tokio::time::sleep(drain_for) => tracing::warn!("stopped with connections still open: --drain is over"),
-        () = stop.asked() => tracing::warn!("stopped at once"),
+        _ = stop.asked() => tracing::warn!("stopped at once"),
     }
     watcher.stop();
     Ok(())
@@ -104,7 +109,7 @@ fn open_catalog(config: &ServeConfig, metrics: Arc<Metrics>) -> Result<Arc<Catal
     })?;
     let (cars, records) = catalog.size();
     tracing::info!(cars, blocks = records, "indexed");
-    if cars == 0 {
+    if cars == 0 && !config.paths.is_empty() {
         tracing::warn!("no CAR file found in the given paths yet");
     }
     Ok(Arc::new(catalog))
@@ -126,27 +131,4 @@ fn print_addresses(addresses: &[Multiaddr], peer: Protocol<'_>) -> Result<(), Fa
     let mut out = std::io::stdout().lock();
     let lines = addresses.iter().try_for_each(|addr| writeln!(out, "{}", addr.clone().with(peer.clone())));
     printed(lines.and_then(|()| out.flush()))
-}
-
-/// SIGTERM and SIGINT.
-struct Stop {
-    term: Signal,
-    int: Signal,
-}
-
-impl Stop {
-    fn new() -> Result<Self, Failure> {
-        let failed = |error| Failure::Failed(format!("cannot listen to signals: {error}"));
-        Ok(Self {
-            term: signal(SignalKind::terminate()).map_err(failed)?,
-            int: signal(SignalKind::interrupt()).map_err(failed)?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
-        }
-    }
 }

@@ -1,0 +1,12 @@
+//! Stores as the binary opens them: the suite over a folder and over a real S3 server, `hoverboard import`, and
+//! `hoverboard serve --store`.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod dag;
+mod import;
+mod peer;
+mod serve;
+mod server;
+mod suite;
+mod versitygw;
