@@ -1,21 +1,26 @@
-//! A load generator for Bitswap servers: makes CARs of raw blocks, fetches them over TCP and Noise, and holds idle
-//! connections.
+//! A load generator for Bitswap servers: makes CARs of raw blocks, fetches them over TCP or WebSocket and
+//! Noise, and holds idle connections.
 //!
 //! It shares the wire and message code with the server, and does not hash what it gets: a client that checks every
 //! block would be slower than the servers measured. It is no test: `cargo xtask test` checks what is right.
 
 mod generate;
 mod peer;
+mod persist;
+mod pipe;
+mod recorder;
 
 use std::io::Read as _;
-use std::path::PathBuf;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 use multiaddr::Multiaddr;
 
 use crate::peer::Peer;
+use crate::persist::Manner;
+use crate::pipe::Pipe;
 
 #[derive(Parser)]
 #[command(name = "hoverboard-bench", about = "Load for a Bitswap server")]
@@ -34,12 +39,15 @@ enum Command {
         /// Bytes a block.
         #[arg(long)]
         size: usize,
+        /// Bytes of a block that nobody wants, behind each of them.
+        #[arg(long, default_value_t = 0)]
+        filler: usize,
         /// The CAR to write.
         out: PathBuf,
     },
-    /// Fetch every block of a CAR, in its order, and print the seconds it took and the bytes that came.
+    /// Fetch every block of a CAR, the first one first, and print the seconds it took and the bytes that came.
     Fetch {
-        /// The server: /ip4/…/tcp/…
+        /// The server: /ip4/…/tcp/… or /ip4/…/tcp/…/ws
         addr: Multiaddr,
         /// The CAR whose blocks are wanted.
         #[arg(long)]
@@ -47,10 +55,61 @@ enum Command {
         /// Blocks wanted at a time.
         #[arg(long, default_value_t = 256)]
         in_flight: usize,
+        /// Fetch in an order that has nothing to do with that of the CAR.
+        #[arg(long)]
+        shuffle: bool,
+    },
+    /// Fetch from many connections, a few blocks each and all of them checked, round after round: the root first, then
+    /// others. Prints a line after each round and waits for one on stdin.
+    Rounds {
+        /// The server: /ip4/…/tcp/… or /ip4/…/tcp/…/ws
+        addr: Multiaddr,
+        /// The CAR whose blocks are wanted.
+        #[arg(long)]
+        car: PathBuf,
+        /// Connections.
+        #[arg(long, default_value_t = 100)]
+        count: usize,
+        /// Rounds after the first.
+        #[arg(long, default_value_t = 2)]
+        rounds: usize,
+        /// Blocks a connection and round.
+        #[arg(long, default_value_t = 20)]
+        blocks: usize,
+    },
+    /// Fetch every block of a CAR, checked, from clients that dial again under the same identity whenever they are cut off,
+    /// and go on. Prints how often they dialled and the seconds it took. Fails if the server says anything wrong, or seals two
+    /// frames under one counter.
+    Persist {
+        /// The server: /ip4/…/tcp/… or /ip4/…/tcp/…/ws
+        addr: Multiaddr,
+        /// The CAR whose blocks are wanted.
+        #[arg(long)]
+        car: PathBuf,
+        /// Clients side by side.
+        #[arg(long, default_value_t = 1)]
+        count: usize,
+        /// Blocks wanted at a time.
+        #[arg(long, default_value_t = 64)]
+        in_flight: usize,
+        /// Seconds without anything after which a client dials again.
+        #[arg(long, default_value_t = 5)]
+        patience: u64,
+        /// Seconds within which all must have come.
+        #[arg(long, default_value_t = 60)]
+        within: u64,
+    },
+    /// Take bytes from a WebSocket on which no protocol is spoken, and print the seconds it took and the bytes that came.
+    Drain {
+        /// The server: /ip4/…/tcp/…/ws
+        addr: Multiaddr,
+        /// Bytes after which it is enough.
+        #[arg(long)]
+        bytes: u64,
     },
     /// Open connections and hold them until stdin ends; prints a line when all are open.
     Idle {
-        /// The server: /ip4/…/tcp/…
+        /// The server: /ip4/…/tcp/… or /ip4/…/tcp/…/ws
         addr: Multiaddr,
         /// Connections to hold.
         #[arg(long)]
@@ -60,19 +119,61 @@ enum Command {
 
 fn main() -> Result<()> {
     match Cli::parse().command {
-        Command::Generate { blocks, size, out } => generate::car(blocks, size, &out),
-        Command::Fetch { addr, car, in_flight } => fetch(&addr, &car, in_flight),
+        Command::Generate { blocks, size, filler, out } => generate::car(blocks, size, filler, &out),
+        Command::Fetch { addr, car, in_flight, shuffle } => fetch(&addr, &car, in_flight, shuffle),
+        Command::Rounds { addr, car, count, rounds, blocks } => self::rounds(&addr, &car, count, rounds, blocks),
+        Command::Persist { addr, car, count, in_flight, patience, within } => {
+            let [patience, within] = [patience, within].map(Duration::from_secs);
+            persist::run(&addr, &car, count, Manner { in_flight, patience, within })
+        }
+        Command::Drain { addr, bytes } => drain(&addr, bytes),
         Command::Idle { addr, count } => idle(&addr, count),
     }
 }
 
-fn fetch(addr: &Multiaddr, car: &std::path::Path, in_flight: usize) -> Result<()> {
-    let cids = generate::cids(car)?;
+fn fetch(addr: &Multiaddr, car: &Path, in_flight: usize, shuffle: bool) -> Result<()> {
+    let mut cids = generate::cids(car)?;
+    if shuffle && let Some((_root, others)) = cids.split_first_mut() {
+        // Digests are as good as random, and the same in every run.
+        others.sort_unstable();
+    }
     let mut peer = Peer::dial(addr)?;
     let begun = Instant::now();
-    let bytes = peer.fetch(&cids, in_flight)?;
+    // Nothing but the root is to be found in a bucket by its name alone.
+    let (root, others) = cids.split_at(1);
+    let bytes = peer.fetch(root, 1)? + peer.fetch(others, in_flight)?;
     let seconds = begun.elapsed().as_secs_f64();
     println!("{seconds} {bytes}");
+    Ok(())
+}
+
+fn drain(addr: &Multiaddr, bytes: u64) -> Result<()> {
+    let mut pipe = Pipe::dial(addr)?;
+    let begun = Instant::now();
+    let mut came = 0;
+    while came < bytes {
+        came += pipe.read()?.len() as u64;
+    }
+    println!("{} {came}", begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn rounds(addr: &Multiaddr, car: &Path, count: usize, rounds: usize, blocks: usize) -> Result<()> {
+    let cids = generate::cids(car)?;
+    let (root, others) = cids.split_at(1);
+    ensure!(others.len() >= blocks, "the CAR has too few blocks");
+    let mut peers =
+        (0..count).map(|n| Peer::dial(addr).with_context(|| format!("connection {n}"))).collect::<Result<Vec<_>>>()?;
+    let mut lines = std::io::stdin().lines();
+    for round in 0..=rounds {
+        for (n, peer) in peers.iter_mut().enumerate() {
+            let from = (n * 7 + round * 31) * blocks % (others.len() - blocks + 1);
+            let wanted = if round == 0 { root } else { &others[from..from + blocks] };
+            peer.fetch_checked(wanted, blocks).with_context(|| format!("round {round}, connection {n}"))?;
+        }
+        println!("round {round}");
+        lines.next().transpose()?;
+    }
     Ok(())
 }
 

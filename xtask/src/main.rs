@@ -12,6 +12,7 @@ mod shell;
 mod soak;
 mod stages;
 mod test;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,9 @@ enum Task {
     Interop(Selection),
     /// Measurements, written into bench/README.md.
     Bench(bench::Options),
+    /// The Worker: built for the platform, or run on this machine.
+    #[command(subcommand)]
+    Worker(worker::Task),
     /// The long runs: property tests, interop and fuzzers, round after round.
     Soak(soak::Options),
 }
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Task::Test { only } => test::run(&cache, &only),
         Task::Interop(selection) => interop::run(&cache, &selection),
         Task::Bench(options) => bench::run(&cache, &options),
+        Task::Worker(task) => worker::run(&cache, task),
         Task::Soak(options) => soak::run(&cache, &options),
     });
     match outcome {

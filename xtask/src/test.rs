@@ -10,6 +10,7 @@ use crate::{
     interop, setup,
     shell::{self, cargo, root},
     stages::Stages,
+    worker,
 };
 
 /// Crates that live outside the workspace, with lockfiles of their own.
@@ -27,9 +28,11 @@ pub(crate) fn run(cache: &Cache, only: &[String]) -> Result<()> {
         if let Some(promtool) = setup::promtool::ensure(cache)? {
             test.env("HOVERBOARD_PROMTOOL", promtool);
         }
+        test.env("HOVERBOARD_VERSITYGW", setup::versitygw::ensure(cache)?);
         shell::run(test.args(["test", "--workspace"]))
     });
     stages.step("the core in wasm", || wasm(cache));
+    stages.step("the Worker", || worker::test(cache));
     stages.step("fuzz targets compile", || {
         let target = root().join("target/fuzz");
         shell::run(cargo().args(["check", "--manifest-path", "fuzz/Cargo.toml"]).env("CARGO_TARGET_DIR", target))

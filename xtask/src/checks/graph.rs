@@ -14,7 +14,7 @@ use crate::{
 /// The workspace's crates by layer: each may depend on lower layers only.
 const LAYERS: [&[&str]; 3] = [
     &["hoverboard-car", "hoverboard-dag", "hoverboard-wire", "hoverboard-bitswap"],
-    &["hoverboard-peer"],
+    &["hoverboard-peer", "hoverboard-store"],
     &["hoverboard"],
 ];
 

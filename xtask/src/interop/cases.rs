@@ -12,10 +12,11 @@ use super::{
     Lab, broken,
     car::Car,
     data::{self, Dataset, SAMPLES, SLOW_IN_ORDER},
-    keys,
+    drain, faults, keys,
     kubo::{Identity, Kubo, Ports, Repo},
     ports,
     programs::Served,
+    store, worker,
 };
 
 /// One program's way to another.
@@ -49,6 +50,16 @@ pub(crate) const CASES: &[Case] = &[
     ours("keys", "kubo fetches from an RSA, secp256k1, ECDSA or Ed25519 identity", keys::run),
     ours("fixtures", "kubo fetches whole CARs of other tools beside broken ones", broken::fixtures),
     ours("truncated", "kubo fetches what is whole of a CAR that was cut short", broken::truncated),
+    ours("kubo-store", "kubo fetches over TCP from a store that the CARs were imported into", store::kubo),
+    ours("drain-kubo", "kubo fetches while the server is stopped and started again", drain::kubo),
+    ours("drain-helia", "helia fetches while the server is stopped and started again", drain::helia),
+    ours("worker-kubo", "kubo fetches from Durable Objects", worker::object_kubo),
+    ours("worker-helia", "helia fetches from Durable Objects", worker::object_helia),
+    ours("worker-frozen", "both fetch while sessions are frozen and thawed after every event", worker::frozen),
+    ours("worker-panic", "four peers fetch while the Worker panics under one of them", faults::panic),
+    ours("worker-oom", "four peers fetch while the Worker's memory runs out under one of them", faults::out_of_memory),
+    ours("worker-plain-kubo", "kubo fetches from a Worker without Durable Objects", worker::plain_kubo),
+    ours("worker-plain-helia", "helia fetches from a Worker without Durable Objects", worker::plain_helia),
     ours("default-ports", "kubo with its default ports on the same machine", ports::run),
 ];
 
@@ -165,7 +176,7 @@ pub(crate) fn export(kubo: &Kubo, dataset: &Dataset, out: &Path) -> Result<()> {
 }
 
 /// Fetches data sets one by one from a server, which must survive it.
-fn fetch_all(
+pub(crate) fn fetch_all(
     datasets: &[Dataset],
     lab: &Lab,
     mut server: Served,

@@ -141,6 +141,19 @@ impl Repo {
         bounded_to(&mut self.command(&["block", "get", cid]), COMMAND, &self.folder, out)
     }
 
+    /// How many blocks are here. kubo keeps each in a file of its own.
+    pub(crate) fn stored_blocks(&self) -> Result<usize> {
+        let mut count = 0;
+        for shard in fs::read_dir(self.folder.join("blocks"))? {
+            let shard = shard?;
+            if shard.file_type()?.is_dir() {
+                let files = fs::read_dir(shard.path())?.flatten();
+                count += files.filter(|file| file.path().extension().is_some_and(|name| name == "data")).count();
+            }
+        }
+        Ok(count)
+    }
+
     /// Starts the daemon.
     pub(crate) fn start(self) -> Result<Kubo> {
         let mut command = self.command(&["daemon", "--migrate=false"]);
@@ -168,6 +181,12 @@ impl Kubo {
     pub(crate) fn pin(&self, root: &str) -> Result<()> {
         self.repo.read(&["pin", "add", "--progress=false", root])?;
         Ok(())
+    }
+
+    /// Begins what [`Self::pin`] does.
+    pub(crate) fn start_pin(&self, root: &str) -> Result<Daemon> {
+        let mut pin = self.repo.command(&["pin", "add", "--progress=false", root]);
+        Daemon::spawn("pin", &mut pin, &self.repo.folder)
     }
 
     /// The addresses it listens on, with `/p2p/`.

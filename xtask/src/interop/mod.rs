@@ -8,12 +8,16 @@ mod car;
 mod cases;
 mod cbor;
 mod data;
+mod drain;
+mod faults;
 mod keys;
 pub(crate) mod kubo;
 mod ports;
 pub(crate) mod process;
 pub(crate) mod programs;
+mod store;
 mod subject;
+mod worker;
 
 use std::{cell::OnceCell, path::PathBuf};
 
@@ -54,8 +58,12 @@ pub(crate) struct Lab {
 impl Lab {
     fn ensure(cache: &Cache, control: bool) -> Result<Self> {
         let programs = Programs::ensure(cache)?;
-        let subject =
-            if control { Subject::Control(programs.ipfs.clone()) } else { Subject::Hoverboard(Hoverboard::build()?) };
+        let subject = if control {
+            Subject::Control(programs.ipfs.clone())
+        } else {
+            crate::worker::build(cache)?;
+            Subject::Hoverboard(Hoverboard::build()?)
+        };
         let data = data::ensure(cache, &programs.ipfs)?;
         Ok(Self { programs, subject, data, scratch: PathBuf::new() })
     }
@@ -66,6 +74,12 @@ impl Lab {
             Subject::Hoverboard(_) => self.data.clone(),
             Subject::Control(_) => self.all_but(&data::NOT_FROM_KUBO),
         }
+    }
+
+    /// Where the data sets are.
+    fn data_folder(&self) -> Result<PathBuf> {
+        let car = self.data.first().map(|dataset| dataset.car.as_path());
+        Ok(car.and_then(std::path::Path::parent).context("there is no data")?.to_owned())
     }
 
     /// The data sets without those of these names.

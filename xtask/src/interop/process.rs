@@ -78,6 +78,15 @@ impl Daemon {
         }
     }
 
+    /// Waits for the program to end by itself, and well.
+    pub(crate) fn finish(&mut self, limit: Duration) -> Result<()> {
+        match wait(&mut self.child, limit)? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => bail!("{} failed: {status}\n{}", self.name, self.last_words()),
+            None => bail!("{} did not end within {limit:?}\n{}", self.name, self.last_words()),
+        }
+    }
+
     /// The process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -177,6 +186,16 @@ mod tests {
         command.args(["-c", "echo because >&2; exit 3"]);
         let error = bounded(&mut command, Duration::from_secs(10), &scratch).unwrap_err();
         assert!(error.to_string().contains("because"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_program_that_fails_or_goes_on_has_not_finished() -> Result<()> {
+        let scratch = scratch("finish")?;
+        for (script, limit, finishes) in [("true", 10_000, true), ("false", 10_000, false), ("sleep 60", 50, false)] {
+            let mut daemon = Daemon::spawn("script", Command::new("sh").args(["-c", script]), &scratch)?;
+            assert_eq!(daemon.finish(Duration::from_millis(limit)).is_ok(), finishes, "{script}");
+        }
         Ok(())
     }
 

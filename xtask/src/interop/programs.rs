@@ -1,7 +1,9 @@
 //! The programs that take part: ours and other people's, each set up and ready to run.
 
 use std::{
+    ffi::OsStr,
     fs,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -10,9 +12,11 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::process::{Daemon, bounded};
-use crate::{cache::Cache, setup, setup::node::Helia, shell, shell::cargo, shell::root};
+use crate::{cache::Cache, setup, setup::node::Scripts, shell, shell::cargo, shell::root};
 
 const START: Duration = Duration::from_secs(60);
+/// The first start of the Worker copies the data into its bucket.
+const FIRST_START: Duration = Duration::from_secs(300);
 /// helia takes a minute for a DAG that can only be fetched one block after the other.
 const FETCH: Duration = Duration::from_secs(240);
 
@@ -20,7 +24,7 @@ const FETCH: Duration = Duration::from_secs(240);
 #[derive(Debug)]
 pub(crate) struct Programs {
     pub(crate) ipfs: PathBuf,
-    helia: Helia,
+    helia: Scripts,
     beetswap: PathBuf,
 }
 
@@ -29,7 +33,7 @@ impl Programs {
     pub(crate) fn ensure(cache: &Cache) -> Result<Self> {
         Ok(Self {
             ipfs: setup::kubo::ensure(cache)?,
-            helia: setup::node::ensure_helia(cache)?,
+            helia: setup::node::ensure_scripts(cache, "helia")?,
             beetswap: setup::beetswap::ensure(cache)?,
         })
     }
@@ -39,6 +43,12 @@ impl Programs {
         let mut fetch = self.helia.script("fetch.mjs");
         bounded(fetch.arg(peer).arg(out).arg(root), FETCH, scratch)?;
         Ok(())
+    }
+
+    /// Begins what [`Self::helia_fetch`] does, and dials again when the connection ends before the fetch does.
+    pub(crate) fn start_helia_fetch(&self, peer: &str, root: &str, out: &Path, scratch: &Path) -> Result<Daemon> {
+        let mut fetch = self.helia.script("fetch.mjs");
+        Daemon::spawn("helia-fetch", fetch.arg("--redial").arg(peer).arg(out).arg(root), scratch)
     }
 
     /// helia serves CARs over a WebSocket.
@@ -75,8 +85,18 @@ pub(crate) struct Served {
 impl Served {
     /// Starts a program that prints its multiaddrs on stdout, one a line, when it is ready.
     pub(crate) fn start(name: &str, command: &mut Command, scratch: &Path, addresses: usize) -> Result<Self> {
+        Self::start_within(START, name, command, scratch, addresses)
+    }
+
+    fn start_within(
+        time: Duration,
+        name: &str,
+        command: &mut Command,
+        scratch: &Path,
+        addresses: usize,
+    ) -> Result<Self> {
         let mut daemon = Daemon::spawn(name, command, scratch)?;
-        let addresses = daemon.wait_until(START, |printed| {
+        let addresses = daemon.wait_until(time, |printed| {
             let lines: Vec<_> = printed.lines().map(str::to_owned).collect();
             (lines.len() >= addresses).then_some(lines)
         })?;
@@ -99,6 +119,27 @@ impl Served {
             .find(|address| address.starts_with("/ip4/127.0.0.1/tcp/") && good(address))
             .with_context(|| format!("no {transport} address in {:?}", self.addresses))
     }
+}
+
+/// The Worker in workerd on this machine, with `data` in its bucket, which is kept from one start to the next.
+pub(crate) fn serve_worker(
+    mode: &str,
+    data: &[PathBuf],
+    variables: &[&str],
+    kept: &Path,
+    scratch: &Path,
+) -> Result<Served> {
+    let port = free_port()?.to_string();
+    let mut dev = Command::new(std::env::current_exe()?);
+    dev.args(["worker", "dev", "--no-build", "--mode", mode, "--port", &port, "--state"]).arg(kept);
+    dev.args(data.iter().flat_map(|car| [OsStr::new("--cars"), car.as_os_str()]));
+    dev.args(variables.iter().flat_map(|variable| ["--var", variable]));
+    Served::start_within(FIRST_START, "worker", &mut dev, scratch, 1)
+}
+
+/// A port that nobody listens on at the moment.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// The program under test.
@@ -126,10 +167,28 @@ impl Hoverboard {
 
     /// Serves files and folders over TCP and over a WebSocket on free ports.
     pub(crate) fn serve(&self, paths: &[PathBuf], extra: &[&str], scratch: &Path) -> Result<Served> {
+        self.serve_at(&["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"], paths, extra, scratch)
+    }
+
+    /// Serves files and folders at these addresses, under the same identity every time.
+    pub(crate) fn serve_at(
+        &self,
+        listen: &[&str],
+        paths: &[PathBuf],
+        extra: &[&str],
+        scratch: &Path,
+    ) -> Result<Served> {
         let mut command = self.command(&["serve", "--admin", "127.0.0.1:0"]);
-        command.args(["--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/tcp/0/ws"]);
+        command.args(listen.iter().flat_map(|address| ["--listen", address]));
         command.arg("--state").arg(scratch.join("state")).args(extra).args(paths);
-        Served::start("hoverboard", &mut command, scratch, 2)
+        Served::start("hoverboard", &mut command, scratch, listen.len())
+    }
+
+    /// Puts CARs into a store.
+    pub(crate) fn import(&self, cars: &[PathBuf], store: &Path, scratch: &Path) -> Result<()> {
+        let mut command = self.command(&["import", "--to"]);
+        bounded(command.arg(store).args(cars), FETCH, scratch)?;
+        Ok(())
     }
 
     /// Fetches a DAG from a peer.

@@ -1,0 +1,121 @@
+// The Worker's entry: hands the platform's events to the wasm instance, and survives its loss. It decides nothing else.
+
+import { DurableObject } from 'cloudflare:workers'
+import { fault } from './fault.js'
+import { InstanceLost, instance, log } from './instance.js'
+import { limited } from './limits.js'
+
+/** The longest pause before an alarm that failed is tried again, in milliseconds. */
+const LONGEST_PAUSE = 60_000
+
+export default {
+  async fetch (request, env, context) {
+    try {
+      return await instance().enter((exports) => exports.fetch(request, limited(env, false), context))
+    } catch (error) {
+      return failed('fetch', error)
+    }
+  }
+}
+
+/** A Durable Object whose other half lives in the instance, and is made anew in the next one when that is lost. */
+class Halved extends DurableObject {
+  #instance
+  #half
+
+  /** Runs one event of the object in its other half, on behalf of a socket if there is one. */
+  enter (work, socket) {
+    const present = instance()
+    return present.enter((exports) => {
+      if (this.#instance !== present) {
+        this.#half = new exports[this.constructor.half](this.ctx, limited(this.env, true))
+        this.#instance = present
+      }
+      return work(this.#half, exports)
+    }, socket)
+  }
+}
+
+export class Peers extends Halved {
+  static half = 'Peers'
+  #failures = 0
+
+  async fetch (request) {
+    try {
+      return await this.enter((half) => half.fetch(request))
+    } catch (error) {
+      await this.#lookAfter('fetch', error)
+      return new Response('internal error\n', { status: 500 })
+    }
+  }
+
+  async webSocketMessage (socket, message) {
+    try {
+      await this.enter((half, exports) => {
+        fault(this.env, exports)
+        return half.webSocketMessage(socket, message)
+      }, socket)
+    } catch (error) {
+      await this.#lookAfter('message', error)
+    }
+  }
+
+  async webSocketClose (socket, code, reason, wasClean) {
+    try {
+      await this.enter((half) => half.webSocketClose(socket, code, reason, wasClean), socket)
+    } catch (error) {
+      await this.#lookAfter('close', error)
+    }
+  }
+
+  async webSocketError (socket, reason) {
+    try {
+      await this.enter((half) => half.webSocketError(socket, reason), socket)
+    } catch (error) {
+      await this.#lookAfter('error', error)
+    }
+  }
+
+  async alarm () {
+    try {
+      await this.enter((half) => half.alarm())
+      this.#failures = 0
+    } catch (error) {
+      this.#failures += 1
+      await this.#lookAfter('alarm', error, Math.min(500 * 2 ** this.#failures, LONGEST_PAUSE))
+    }
+  }
+
+  /** After an event that failed, an alarm looks after the sockets whose sessions it left at work. */
+  async #lookAfter (event, error, pause = 0) {
+    report(event, error)
+    await this.ctx.storage.setAlarm(Date.now() + pause)
+  }
+}
+
+export class PeerMemory extends Halved {
+  static half = 'PeerMemory'
+
+  async fetch (request) {
+    try {
+      return await this.enter((half) => half.fetch(request))
+    } catch (error) {
+      return failed('memory', error)
+    }
+  }
+
+  // One that fails is tried again by the platform.
+  alarm () {
+    return this.enter((half) => half.alarm())
+  }
+}
+
+function failed (event, error) {
+  report(event, error)
+  return new Response('internal error\n', { status: 500 })
+}
+
+/** The loss of the instance is in the log already. */
+function report (event, error) {
+  if (!(error instanceof InstanceLost)) log('event failed', { of: event, error: String(error) })
+}

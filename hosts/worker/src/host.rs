@@ -1,0 +1,130 @@
+//! What is shared: by all objects of a wasm instance, the configuration, the sessions' settings, the bounds and the caches
+//! ([`Host`]); by the peers of one object or of one connection, the buckets and the ledger ([`Desk`]), because what
+//! the platform hands out with an event belongs to the object or connection of that event.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hoverboard_peer::{Bounds, wire};
+use hoverboard_store::CarCid;
+use hoverboard_store::ledger::Ledger;
+use hoverboard_store::library::{self, Library, Observer};
+use libp2p_identity::PeerId;
+use worker::Env;
+
+use crate::config::{Config, Mode};
+use crate::memory::Memory;
+use crate::{bucket, crypto, timer};
+
+/// Bytes that may be unsent, unproven or read ahead for all peers of an instance, before each is held to its least.
+const MAX_UNSENT: usize = 24 * 1024 * 1024;
+
+/// Bytes of unfinished messages of all peers of an instance.
+const MAX_UNFINISHED: usize = 16 * 1024 * 1024;
+
+/// What all objects of a wasm instance share.
+pub(crate) struct Host {
+    pub(crate) config: Config,
+    pub(crate) sessions: Arc<hoverboard_peer::Config>,
+    pub(crate) bounds: Arc<Bounds>,
+}
+
+/// What the peers of one object share, or the one peer of a connection.
+pub(crate) struct Desk {
+    pub(crate) host: Rc<Host>,
+    pub(crate) ledger: Ledger,
+    pub(crate) library: Arc<Library>,
+    memory: Memory,
+}
+
+thread_local! {
+    static HOST: RefCell<Option<Rc<Host>>> = const { RefCell::new(None) };
+}
+
+impl Host {
+    /// The host of this instance, made from the environment of its first event.
+    pub(crate) fn of(env: &Env) -> worker::Result<Rc<Self>> {
+        if let Some(host) = HOST.with_borrow(Clone::clone) {
+            return Ok(host);
+        }
+        let host = Rc::new(Self::new(Config::from_env(env).map_err(|e| worker::Error::RustError(e.to_string()))?));
+        HOST.set(Some(host.clone()));
+        Ok(host)
+    }
+
+    fn new(config: Config) -> Self {
+        let mut wire = wire::Config::new(config.identity.clone(), crypto::aead(), hoverboard_peer::protocols());
+        wire.listen_addrs.clone_from(&config.announce);
+        wire.yamux.unproven = Some(hoverboard_peer::bounds::MAX_ALLOWANCE as u64);
+        let [a, b, c, d, e, f, g, h, ..] = random();
+        let engine = hoverboard_peer::Limits {
+            max_queued: hoverboard_peer::bounds::MAX_ALLOWANCE,
+            // The reads are planned over all that is wanted.
+            max_outstanding: hoverboard_peer::Limits::default().max_wants,
+            table_key: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            ..hoverboard_peer::Limits::default()
+        };
+        let sessions = Arc::new(hoverboard_peer::Config { wire: Arc::new(wire), engine, serve: true });
+        let bounds = Arc::new(Bounds::new(MAX_UNSENT, MAX_UNFINISHED));
+        Self { config, sessions, bounds }
+    }
+
+    /// Whether a peer's memory is asked before its wants are looked up: it costs little and misses nothing, where it is an
+    /// object. KV remembers misses and is asked only for what was not found otherwise.
+    pub(crate) fn recalls_first(&self) -> bool {
+        self.config.mode == Mode::Object
+    }
+}
+
+impl Desk {
+    pub(crate) fn new(host: Rc<Host>, env: &Env) -> worker::Result<Self> {
+        let ledger = Ledger::new(host.config.budget());
+        let bucket = bucket::open(env, &host.config)?;
+        let library = Library::new(bucket, library::Config::new(crypto::sha256(), timer::timer(), Arc::new(Log)));
+        let memory = Memory::of(env, &host.config);
+        Ok(Self { host, ledger, library, memory })
+    }
+
+    /// Which CARs a peer was reading when it was last here; none if that cannot be found out now.
+    pub(crate) async fn recall(&self, peer: Option<PeerId>) -> Vec<CarCid> {
+        match peer {
+            Some(peer) => self.memory.recall(&self.ledger, peer).await,
+            None => Vec::new(),
+        }
+    }
+
+    /// Remembers them.
+    pub(crate) async fn remember(&self, peer: PeerId, cars: &[CarCid]) {
+        self.memory.remember(&self.ledger, peer, cars).await;
+    }
+}
+
+/// Faults of the bucket, in the log.
+struct Log;
+
+impl Observer for Log {
+    fn fault(&self, key: &str, what: &dyn fmt::Display) {
+        worker::console_warn!("{}", serde_json::json!({ "event": "fault", "key": key, "what": what.to_string() }));
+    }
+}
+
+/// The time, since 1970. It stands still between the events of the platform.
+pub(crate) fn now() -> Duration {
+    Duration::from_millis(worker::Date::now().as_millis())
+}
+
+/// 32 bytes that nobody can guess, for keys.
+pub(crate) fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the platform has a source of random bytes");
+    bytes
+}
+
+/// A name that no other socket of the object has.
+pub(crate) fn random_id() -> String {
+    let [a, b, c, d, e, f, g, h, ..] = random();
+    format!("{:016x}", u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+}

@@ -1,0 +1,158 @@
+//! Which CARs a peer was reading, under its peer id: in a small Durable Object named by it, or in KV.
+//!
+//! It is a help, not a truth: what it says is looked up like anything else, and when it cannot be asked the peer is served as
+//! if it were new.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use hoverboard_store::CarCid;
+use hoverboard_store::ledger::{Kind, Ledger};
+use hoverboard_store::memory::{decode, encode};
+use libp2p_identity::PeerId;
+use worker::js_sys::Uint8Array;
+use worker::kv::KvStore;
+use worker::{
+    DurableObject, Env, Method, ObjectNamespace, Request, RequestInit, Response, Result, State, durable_object,
+};
+
+use crate::config::{Config, Mode};
+
+/// How long a peer is remembered.
+const KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3_600);
+
+/// Peers that an instance remembers by itself, in plain mode; the oldest goes first.
+const RECENT: usize = 256;
+
+/// The key under which an object keeps its one value.
+const CARS: &str = "cars";
+
+/// Where peers are remembered.
+pub(crate) enum Memory {
+    Objects(ObjectNamespace),
+    Kv(KvStore),
+    /// There is no binding for it: only this instance remembers.
+    Instance,
+}
+
+thread_local! {
+    /// The peers of late. KV shows a write only after a while, and remembers that there was none.
+    static LATELY: RefCell<HashMap<PeerId, (u64, Vec<u8>)>> = RefCell::default();
+}
+
+impl Memory {
+    pub(crate) fn of(env: &Env, config: &Config) -> Self {
+        match config.mode {
+            Mode::Object => env.durable_object("MEMORY").map_or(Self::Instance, Self::Objects),
+            Mode::Plain => env.kv("MEMORY").map_or(Self::Instance, Self::Kv),
+        }
+    }
+
+    /// What is remembered of a peer; nothing if it cannot be asked.
+    pub(crate) async fn recall(&self, ledger: &Ledger, peer: PeerId) -> Vec<CarCid> {
+        let lately = LATELY.with_borrow(|lately| lately.get(&peer).map(|(_, cars)| cars.clone()));
+        let bytes = match lately {
+            Some(bytes) => Some(bytes),
+            None => match self.ask(ledger, peer).await {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    warn("recall", &error);
+                    None
+                }
+            },
+        };
+        bytes.and_then(|bytes| decode(&bytes).ok()).unwrap_or_default()
+    }
+
+    async fn ask(&self, ledger: &Ledger, peer: PeerId) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Instance => Ok(None),
+            Self::Kv(kv) => {
+                let _permit = ledger.account().request(Kind::Kv).await.map_err(spent)?;
+                Ok(kv.get(&peer.to_base58()).bytes().await?)
+            }
+            Self::Objects(objects) => {
+                let _permit = ledger.account().request(Kind::Call).await.map_err(spent)?;
+                let mut response = objects.get_by_name(&peer.to_base58())?.fetch_with_str("https://memory/").await?;
+                Ok(Some(response.bytes().await?).filter(|bytes| !bytes.is_empty()))
+            }
+        }
+    }
+
+    /// Remembers what a peer is reading.
+    pub(crate) async fn remember(&self, ledger: &Ledger, peer: PeerId, cars: &[CarCid]) {
+        let bytes = encode(cars.iter());
+        LATELY.with_borrow_mut(|lately| {
+            let serial = lately.values().map(|(serial, _)| *serial).max().unwrap_or(0) + 1;
+            lately.insert(peer, (serial, bytes.clone()));
+            if lately.len() > RECENT
+                && let Some(oldest) = lately.iter().min_by_key(|(_, (serial, _))| *serial).map(|(peer, _)| *peer)
+            {
+                lately.remove(&oldest);
+            }
+        });
+        if let Err(error) = self.tell(ledger, peer, &bytes).await {
+            warn("remember", &error);
+        }
+    }
+
+    async fn tell(&self, ledger: &Ledger, peer: PeerId, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::Instance => {}
+            Self::Kv(kv) => {
+                let _permit = ledger.account().request(Kind::Kv).await.map_err(spent)?;
+                kv.put_bytes(&peer.to_base58(), bytes)?.expiration_ttl(KEPT.as_secs()).execute().await?;
+            }
+            Self::Objects(objects) => {
+                let _permit = ledger.account().request(Kind::Call).await.map_err(spent)?;
+                let mut init = RequestInit::new();
+                init.with_method(Method::Put).with_body(Some(Uint8Array::from(bytes).into()));
+                let request = Request::new_with_init("https://memory/", &init)?;
+                objects.get_by_name(&peer.to_base58())?.fetch_with_request(request).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The Durable Object that remembers one peer.
+#[durable_object]
+pub struct PeerMemory {
+    state: State,
+}
+
+impl DurableObject for PeerMemory {
+    fn new(state: State, _env: Env) -> Self {
+        Self { state }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let storage = self.state.storage();
+        match request.method() {
+            Method::Put => {
+                let cars = request.bytes().await?;
+                storage.put_raw(CARS, Uint8Array::from(cars.as_slice())).await?;
+                storage.set_alarm(KEPT).await?;
+                Response::empty()
+            }
+            _ => {
+                let cars: Option<serde_bytes::ByteBuf> = storage.get(CARS).await?;
+                Response::from_bytes(cars.map(serde_bytes::ByteBuf::into_vec).unwrap_or_default())
+            }
+        }
+    }
+
+    /// The peer has not been here for long.
+    async fn alarm(&self) -> Result<Response> {
+        self.state.storage().delete_all().await?;
+        Response::empty()
+    }
+}
+
+fn spent(spent: hoverboard_store::ledger::Spent) -> worker::Error {
+    worker::Error::RustError(spent.to_string())
+}
+
+fn warn(what: &str, error: &worker::Error) {
+    worker::console_warn!("{}", serde_json::json!({ "event": "memory", "what": what, "error": error.to_string() }));
+}

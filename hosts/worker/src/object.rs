@@ -1,0 +1,387 @@
+//! The Durable Object: many peers, each on a WebSocket that stays open while the object sleeps.
+//!
+//! Everything happens in an event: a message, an alarm, a request. An event ends with every session of which nothing is under
+//! way written to where it is kept, and leaves no timer, promise or open body behind. All deadlines hang on the one alarm.
+//! What one event may not spend any more goes on in an alarm.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::{Either, join_all, select};
+use hoverboard_peer::Session;
+use worker::durable::SetAlarmOptions;
+use worker::{
+    Delay, DurableObject, Env, Request, Response, Result, ScheduledTime, State, WebSocket, WebSocketIncomingMessage,
+    WebSocketPair, durable_object,
+};
+
+use crate::ended::Ended;
+use crate::host::{Desk, Host, now, random, random_id};
+use crate::kept::{Attached, Kept, KeptError, spill};
+use crate::peer::{Peer, Reads};
+
+/// How long an event waits, with a body open, for a peer to want more of it or to prove that it received what was sent.
+const GRACE: Duration = Duration::from_millis(400);
+
+/// How long after the event whose budget is spent the next one begins.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Alarms closer than this to the one that is set are not worth a write.
+const ALARM_SLACK: Duration = Duration::from_secs(1);
+
+type Shared = Rc<RefCell<Peer>>;
+
+/// A Durable Object with peers.
+#[durable_object]
+pub struct Peers {
+    state: State,
+    env: Env,
+    desk: RefCell<Option<Rc<Desk>>>,
+    peers: RefCell<HashMap<String, Shared>>,
+    /// When the alarm is set to ring, as far as this object knows since it woke.
+    alarm: Cell<Alarm>,
+    /// Events that wait for reads.
+    pumps: Cell<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alarm {
+    Unknown,
+    None,
+    At(Duration),
+}
+
+impl DurableObject for Peers {
+    fn new(state: State, env: Env) -> Self {
+        Self {
+            state,
+            env,
+            desk: RefCell::default(),
+            peers: RefCell::default(),
+            alarm: Cell::new(Alarm::Unknown),
+            pumps: Cell::new(0),
+        }
+    }
+
+    /// A client opens a WebSocket.
+    async fn fetch(&self, _request: Request) -> Result<Response> {
+        let desk = self.desk()?;
+        let WebSocketPair { client, server } = WebSocketPair::new()?;
+        if self.state.get_websockets().len() >= desk.host.config.max_connections {
+            return Response::error("as many peers as allowed are connected", 503);
+        }
+        let id = random_id();
+        self.state.accept_websocket_with_tags(&server, &[&id]);
+        let session = Session::accept(desk.host.sessions.clone(), None, random(), now())
+            .map_err(|error| worker::Error::RustError(error.to_string()))?;
+        let peer = Rc::new(RefCell::new(Peer::new(&desk, server, Kept::new(id.clone()), session, None)));
+        self.peers.borrow_mut().insert(id, peer.clone());
+        self.turn(&peer, |_| Ok(())).await;
+        self.set_alarm().await;
+        Response::from_websocket(client)
+    }
+
+    async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
+        let Some(peer) = self.find(&socket).await else { return Ok(()) };
+        self.turn(&peer, |peer| match message {
+            WebSocketIncomingMessage::Binary(mut bytes) => peer.receive(&mut bytes, now()),
+            WebSocketIncomingMessage::String(_) => Err(Ended::Text),
+        })
+        .await;
+        self.settle(&[peer]).await;
+        Ok(())
+    }
+
+    async fn websocket_close(&self, socket: WebSocket, _code: usize, _reason: String, _clean: bool) -> Result<()> {
+        self.gone(&socket).await;
+        Ok(())
+    }
+
+    async fn websocket_error(&self, socket: WebSocket, _error: worker::Error) -> Result<()> {
+        self.gone(&socket).await;
+        Ok(())
+    }
+
+    /// Deadlines that have passed, and work that an event could not finish.
+    async fn alarm(&self) -> Result<Response> {
+        self.alarm.set(Alarm::None);
+        let mut due = Vec::new();
+        for socket in self.state.get_websockets() {
+            let known = self.peers.borrow().get(&self.tag(&socket)).cloned();
+            let peer = match known {
+                Some(peer) => Some(peer),
+                None if self.is_due(&socket) => self.find(&socket).await,
+                None => None,
+            };
+            due.extend(peer);
+        }
+        for peer in &due {
+            self.turn(peer, |peer| peer.wake(now())).await;
+        }
+        self.settle(&due).await;
+        Response::empty()
+    }
+}
+
+impl Peers {
+    /// What the peers of this object share.
+    fn desk(&self) -> Result<Rc<Desk>> {
+        if let Some(desk) = &*self.desk.borrow() {
+            return Ok(desk.clone());
+        }
+        let desk = Rc::new(Desk::new(Host::of(&self.env)?, &self.env)?);
+        *self.desk.borrow_mut() = Some(desk.clone());
+        Ok(desk)
+    }
+
+    fn tag(&self, socket: &WebSocket) -> String {
+        self.state.get_tags(socket).into_iter().next().unwrap_or_default()
+    }
+
+    /// Whether a session that sleeps has to be woken, or can never be.
+    fn is_due(&self, socket: &WebSocket) -> bool {
+        !matches!(Attached::read(socket), Ok(Some(attached)) if attached.deadline > now())
+    }
+
+    /// The peer on `socket`, thawed if it slept. `None` if its session cannot go on: the socket is closed then.
+    async fn find(&self, socket: &WebSocket) -> Option<Shared> {
+        let id = self.tag(socket);
+        if let Some(peer) = self.peers.borrow().get(&id) {
+            return Some(peer.clone());
+        }
+        match self.thaw(socket, id.clone()).await {
+            Ok(peer) => {
+                let peer = Rc::new(RefCell::new(peer));
+                self.peers.borrow_mut().insert(id, peer.clone());
+                Some(peer)
+            }
+            Err(ended) => {
+                let line = serde_json::json!({ "event": "not thawed", "reason": ended.to_string() });
+                worker::console_warn!("{line}");
+                let _ = socket.close(Some(ended.code()), Some(ended.to_string()));
+                None
+            }
+        }
+    }
+
+    async fn thaw(&self, socket: &WebSocket, id: String) -> std::result::Result<Peer, Ended> {
+        let desk = self.desk()?;
+        let attached = Attached::read(socket)?.ok_or(KeptError::Nothing)?;
+        let (kept, bytes) = Kept::load(&self.state, id, attached).await?;
+        Peer::thaw(&desk, socket.clone(), kept, &bytes)
+    }
+
+    /// Does something with a peer and sends what follows from it.
+    async fn turn(&self, peer: &Shared, act: impl FnOnce(&mut Peer) -> std::result::Result<(), Ended>) {
+        let done = {
+            let mut peer = peer.borrow_mut();
+            let done = act(&mut peer).and_then(|()| peer.turn(now()));
+            if done.is_ok() {
+                peer.nudged = true;
+                if let Some(waker) = peer.waker.take() {
+                    waker.wake();
+                }
+                peer.keep(now()).map_err(Ended::from)
+            } else {
+                done
+            }
+        };
+        if let Err(ended) = done {
+            self.end(peer, &ended).await;
+        }
+    }
+
+    /// Ends the event for these peers: reads what they want, keeps their sessions, sets the alarm.
+    async fn settle(&self, peers: &[Shared]) {
+        join_all(peers.iter().map(|peer| self.pump(peer))).await;
+        for peer in peers {
+            self.spill(peer).await;
+        }
+        self.set_alarm().await;
+        if self.desk().is_ok_and(|desk| desk.host.config.debug_forget) {
+            // What would be lost when the object sleeps is lost now.
+            self.peers.borrow_mut().retain(|_, peer| {
+                let peer = peer.borrow();
+                peer.pumping || peer.kept.is_running()
+            });
+        }
+    }
+
+    /// Reads what a peer wants until it wants nothing, or the event's budget is spent. One event at a time does so for
+    /// each peer; the others hand their wants to it.
+    async fn pump(&self, peer: &Shared) {
+        {
+            let mut peer = peer.borrow_mut();
+            if peer.ended || peer.pumping || !peer.has_reads() {
+                return;
+            }
+            peer.pumping = true;
+            peer.nudged = false;
+        }
+        if self.pumps.replace(self.pumps.get() + 1) == 0
+            && let Ok(desk) = self.desk()
+        {
+            desk.ledger.begin_event();
+        }
+        let ended = self.read(peer).await;
+        self.pumps.set(self.pumps.get() - 1);
+        {
+            let mut peer = peer.borrow_mut();
+            peer.pumping = false;
+            peer.waker = None;
+            peer.let_go();
+        }
+        match ended {
+            Ok(()) => self.remember(peer).await,
+            Err(ended) => self.end(peer, &ended).await,
+        }
+    }
+
+    async fn read(&self, peer: &Shared) -> std::result::Result<(), Ended> {
+        let desk = self.desk()?;
+        loop {
+            if peer.borrow().must_recall() {
+                let id = peer.borrow().id();
+                let cars = desk.recall(id).await;
+                let mut peer = peer.borrow_mut();
+                peer.recalled(cars);
+                peer.turn(now())?;
+            }
+            let reads = std::future::poll_fn(|cx| {
+                let mut peer = peer.borrow_mut();
+                if peer.ended {
+                    return Poll::Ready(Err(Ended::ByPeer));
+                }
+                peer.waker = Some(cx.waker().clone());
+                peer.poll_reads(cx, now())
+            });
+            match reads.await? {
+                Reads::Moved => peer.borrow_mut().keep(now())?,
+                Reads::Spent => {
+                    self.ring(now() + PAUSE).await;
+                    return Ok(());
+                }
+                Reads::Quiet if peer.borrow().must_recall() => {}
+                Reads::Quiet if !peer.borrow().waits() || !nudged(peer).await => return Ok(()),
+                Reads::Quiet => {}
+            }
+        }
+    }
+
+    /// Remembers which CARs are read for a peer, so that it finds its place when it comes back.
+    async fn remember(&self, peer: &Shared) {
+        let news = peer.borrow_mut().take_news();
+        if let (Some((id, cars)), Ok(desk)) = (news, self.desk()) {
+            desk.remember(id, &cars).await;
+        }
+    }
+
+    /// Keeps what of a session does not fit its attachment.
+    async fn spill(&self, peer: &Shared) {
+        let parts = {
+            let mut peer = peer.borrow_mut();
+            if peer.ended || peer.pumping || !peer.kept.is_running() {
+                return;
+            }
+            let Some(parts) = peer.freeze().and_then(|bytes| peer.kept.split(bytes)) else { return };
+            parts
+        };
+        let (id, generation) = {
+            let peer = peer.borrow();
+            (peer.kept.id().to_owned(), peer.kept.generation())
+        };
+        let spilled = spill(&self.state, &id, &parts).await;
+        let mut peer = peer.borrow_mut();
+        // What happened meanwhile has made these parts old.
+        if spilled.is_ok() && !peer.ended && peer.kept.generation() == generation && !peer.nudged {
+            let deadline = peer.deadline_or_far(now());
+            let Peer { kept, socket, .. } = &mut *peer;
+            if let (Some(first), Ok(())) = (parts.first(), Ok::<_, ()>(())) {
+                let _ = kept.settle(socket, deadline, first);
+            }
+        }
+    }
+
+    /// Closes a peer's socket and forgets it.
+    async fn end(&self, peer: &Shared, ended: &Ended) {
+        let keys = {
+            let mut peer = peer.borrow_mut();
+            if std::mem::replace(&mut peer.ended, true) {
+                return;
+            }
+            peer.log(ended);
+            // The peer may have closed it before.
+            let _ = peer.socket.close(Some(ended.code()), Some(ended.to_string()));
+            self.peers.borrow_mut().remove(peer.kept.id());
+            if let Some(waker) = peer.waker.take() {
+                waker.wake();
+            }
+            peer.kept.keys()
+        };
+        self.remember(peer).await;
+        if !keys.is_empty() {
+            let _ = self.state.storage().delete_multiple(keys).await;
+        }
+    }
+
+    async fn gone(&self, socket: &WebSocket) {
+        let known = self.peers.borrow().get(&self.tag(socket)).cloned();
+        match known {
+            Some(peer) => self.end(&peer, &Ended::ByPeer).await,
+            // It slept: what it had in storage is found by its attachment.
+            None => {
+                let _ = socket.close(Some(1000), Some(String::new()));
+                if let Ok(Some(attached)) = Attached::read(socket) {
+                    let keys = attached.keys(&self.tag(socket));
+                    if !keys.is_empty() {
+                        let _ = self.state.storage().delete_multiple(keys).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sets the alarm to the first deadline of all peers that are awake. Those that sleep had theirs in it before.
+    async fn set_alarm(&self) {
+        let first = self.peers.borrow().values().filter_map(|peer| peer.borrow().deadline()).min();
+        if let Some(first) = first {
+            self.ring(first).await;
+        }
+    }
+
+    /// Lets the alarm ring at `time` or earlier.
+    async fn ring(&self, time: Duration) {
+        if self.alarm.get() == Alarm::Unknown {
+            let set = self.state.storage().get_alarm().await.ok().flatten();
+            let set = set.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+            // Another event may have set it meanwhile.
+            if self.alarm.get() == Alarm::Unknown {
+                self.alarm.set(set.map_or(Alarm::None, Alarm::At));
+            }
+        }
+        if matches!(self.alarm.get(), Alarm::At(set) if set <= time + ALARM_SLACK) {
+            return;
+        }
+        self.alarm.set(Alarm::At(time));
+        let at = ScheduledTime::new(worker::js_sys::Date::new(&(time.as_millis() as f64).into()));
+        // What is sent need not wait until it is written.
+        let options = SetAlarmOptions { allow_unconfirmed: Some(true), ..SetAlarmOptions::default() };
+        if let Err(error) = self.state.storage().set_alarm_with_options(at, options).await {
+            self.alarm.set(Alarm::Unknown);
+            worker::console_warn!("{}", serde_json::json!({ "event": "alarm", "error": error.to_string() }));
+        }
+    }
+}
+
+/// Waits a moment for the peer to do something; `false` if it did not.
+async fn nudged(peer: &Shared) -> bool {
+    let nudged = std::future::poll_fn(|cx| {
+        let mut peer = peer.borrow_mut();
+        peer.waker = Some(cx.waker().clone());
+        if peer.ended || std::mem::take(&mut peer.nudged) { Poll::Ready(()) } else { Poll::Pending }
+    });
+    matches!(select(nudged, Delay::from(GRACE)).await, Either::Left(_))
+}

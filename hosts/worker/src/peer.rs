@@ -1,0 +1,332 @@
+//! One peer on a WebSocket, in either mode: its session, its reads, and what goes out. It does one thing at a time, when
+//! it is told to, and never waits: waiting is the modes' part.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use cid::Cid;
+use hoverboard_peer::{Answer, Error as SessionError, Event, Held, LookupKind, Session, Ticket};
+use hoverboard_store::ledger::{Account, Work};
+use hoverboard_store::library::Library;
+use hoverboard_store::reader::{Found, Reader, Step, Want};
+use hoverboard_store::{CarCid, memory};
+use libp2p_identity::PeerId;
+use worker::WebSocket;
+
+use crate::ended::Ended;
+use crate::host::{Desk, Host};
+use crate::kept::Kept;
+
+/// Bytes of a WebSocket message of ours: each costs a call into the platform.
+const MESSAGE: usize = 256 * 1024;
+
+/// Answers taken from the reader before what they make is sent.
+const ANSWERS: usize = 64;
+
+/// Bytes of a session that is worth freezing at every turn: about what an attachment holds.
+const KEPT: usize = 12 * 1024;
+
+/// What a want takes in a frozen session, in bytes.
+const WANT_SIZE: usize = 48;
+
+/// The deadline of a session that has none.
+const FAR: Duration = Duration::from_secs(3_600);
+
+/// A peer that is connected.
+pub(crate) struct Peer {
+    pub(crate) socket: WebSocket,
+    pub(crate) kept: Kept,
+    /// Its socket is closed; whoever still holds it has nothing more to do.
+    pub(crate) ended: bool,
+    /// Whether an event waits for reads of this peer.
+    pub(crate) pumping: bool,
+    /// Something happened that the event may wait for.
+    pub(crate) nudged: bool,
+    /// What wakes that event.
+    pub(crate) waker: Option<Waker>,
+    session: Session,
+    library: Arc<Library>,
+    reader: Reader,
+    account: Account,
+    held: Held,
+    lookups: HashMap<u64, (Ticket, Cid, Want)>,
+    next_lookup: u64,
+    recall: Recall,
+    /// Lookups that found nothing before the peer's memory was asked.
+    missed: Vec<u64>,
+    host: Rc<Host>,
+    out: Vec<u8>,
+}
+
+/// Whether it is known which CARs the peer was reading when it was last here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recall {
+    /// Not yet asked.
+    Open,
+    /// Asked, or it needs no asking.
+    Done,
+}
+
+/// What the reads of a peer came to for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// Answers came and were sent.
+    Moved,
+    /// The peer wants nothing that could be read now.
+    Quiet,
+    /// What the event may spend is spent; there is more to do.
+    Spent,
+}
+
+impl Peer {
+    /// A peer whose session begins, or goes on after `cars` were read for it.
+    pub(crate) fn new(desk: &Desk, socket: WebSocket, kept: Kept, session: Session, cars: Option<Vec<CarCid>>) -> Self {
+        let recall = if cars.is_some() { Recall::Done } else { Recall::Open };
+        let (host, account) = (desk.host.clone(), desk.ledger.account());
+        let reader = Reader::new(desk.library.clone(), account.clone(), cars.unwrap_or_default());
+        Self {
+            socket,
+            kept,
+            ended: false,
+            pumping: false,
+            nudged: false,
+            waker: None,
+            session,
+            library: desk.library.clone(),
+            reader,
+            account,
+            held: Held::new(host.bounds.clone()),
+            lookups: HashMap::new(),
+            next_lookup: 0,
+            recall,
+            missed: Vec::new(),
+            host,
+            out: Vec::new(),
+        }
+    }
+
+    /// A peer whose session was kept.
+    pub(crate) fn thaw(desk: &Desk, socket: WebSocket, kept: Kept, frozen: &[u8]) -> Result<Self, Ended> {
+        let (cars, session): (Option<Vec<u8>>, Vec<u8>) = postcard::from_bytes(frozen).map_err(SessionError::from)?;
+        let session = Session::thaw(desk.host.sessions.clone(), &session)?;
+        // A list that cannot be read is asked for again.
+        let cars = cars.and_then(|cars| memory::decode(&cars).ok());
+        Ok(Self::new(desk, socket, kept, session, cars))
+    }
+
+    pub(crate) fn id(&self) -> Option<PeerId> {
+        self.session.peer()
+    }
+
+    /// Takes a message of the peer's.
+    pub(crate) fn receive(&mut self, bytes: &mut [u8], now: Duration) -> Result<(), Ended> {
+        self.account.charge(&Work { sealed: bytes.len() as u64, frames: 1, ..Work::default() });
+        let result = self.session.receive(bytes, now);
+        while let Some(event) = self.session.next_event() {
+            if let Event::Connected(_) = event {
+                self.account.charge(&Work { handshakes: 1, ..Work::default() });
+            }
+        }
+        Ok(result?)
+    }
+
+    /// Acts on a deadline that may have passed.
+    pub(crate) fn wake(&mut self, now: Duration) -> Result<(), Ended> {
+        if self.session.deadline().is_some_and(|deadline| deadline <= now) {
+            self.session.wake(now)?;
+        }
+        Ok(())
+    }
+
+    /// When [`wake`](Self::wake) has something to do.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.session.deadline()
+    }
+
+    /// The same, and something far away where there is none.
+    pub(crate) fn deadline_or_far(&self, now: Duration) -> Duration {
+        self.deadline().unwrap_or(now + FAR)
+    }
+
+    /// Hands new wants to the reader and sends what there is to send.
+    pub(crate) fn turn(&mut self, now: Duration) -> Result<(), Ended> {
+        if self.recall == Recall::Done || !self.host.recalls_first() {
+            while let Some(lookup) = self.session.look_ahead() {
+                let want = match lookup.kind {
+                    LookupKind::Block => Want::Block,
+                    LookupKind::Have => Want::Have { inline_limit: lookup.inline_limit },
+                };
+                self.lookups.insert(self.next_lookup, (lookup.ticket, lookup.cid, want));
+                self.reader.push(self.next_lookup, lookup.cid, want);
+                self.next_lookup += 1;
+            }
+        }
+        self.library.set_now(now);
+        self.session.set_unproven(self.held.allowance() as u64);
+        loop {
+            self.out.clear();
+            self.session.transmit(&mut self.out, MESSAGE, now)?;
+            if self.out.is_empty() {
+                break;
+            }
+            self.kept.run(&self.socket)?;
+            self.socket.send_with_bytes(&self.out)?;
+            self.account.charge(&Work { sealed: self.out.len() as u64, frames: 1, ..Work::default() });
+        }
+        // What a message took is not kept for a peer that may be silent for an hour.
+        if self.out.capacity() > MESSAGE / 16 && self.reader.is_idle() {
+            self.out = Vec::new();
+        }
+        let unsent = self.session.unsent() + self.session.unproven() as usize;
+        if self.held.update(unsent, self.session.unfinished()) { Ok(()) } else { Err(Ended::Memory) }
+    }
+
+    /// Takes what the reads have come to, and sends it. `Pending` while they are under way.
+    pub(crate) fn poll_reads(&mut self, cx: &mut Context<'_>, now: Duration) -> Poll<Result<Reads, Ended>> {
+        let mut answers = 0;
+        let step = loop {
+            if answers == ANSWERS {
+                break None;
+            }
+            let room = self.session.room(self.held.allowance());
+            match self.reader.poll_next(cx, room) {
+                Poll::Ready(Step::Answer(key, found)) => {
+                    answers += 1;
+                    self.answer(key, found);
+                }
+                Poll::Ready(step) => break Some(step),
+                Poll::Pending => break None,
+            }
+        };
+        if answers > 0 {
+            return Poll::Ready(self.turn(now).map(|()| Reads::Moved));
+        }
+        match step {
+            None => Poll::Pending,
+            Some(Step::Spent(_)) => Poll::Ready(Ok(Reads::Spent)),
+            Some(_) => Poll::Ready(Ok(Reads::Quiet)),
+        }
+    }
+
+    fn answer(&mut self, key: u64, found: Found) {
+        if found == Found::Missing && self.recall == Recall::Open {
+            self.missed.push(key);
+            return;
+        }
+        let Some((ticket, ..)) = self.lookups.remove(&key) else { return };
+        let answer = match found {
+            Found::Block(data) => Answer::Block(data),
+            Found::Have { size } => Answer::Have { size },
+            // There is no index of every block yet: what is not found from its root may still be there.
+            Found::Missing | Found::Unknown => Answer::Unknown,
+        };
+        self.session.answer(ticket, answer);
+    }
+
+    /// Whether anything of the peer's waits to be read.
+    pub(crate) fn has_reads(&self) -> bool {
+        !self.reader.is_idle() || self.must_recall()
+    }
+
+    /// Whether it is worth a moment to see what the peer does: something is open for it, or it has not yet proved that it
+    /// received what was sent.
+    pub(crate) fn waits(&self) -> bool {
+        self.reader.is_holding() || !self.reader.is_idle()
+    }
+
+    /// Lets go of what is held open; what is still wanted is read anew.
+    pub(crate) fn let_go(&mut self) {
+        self.reader.let_go();
+    }
+
+    /// Whether the peer's memory is to be asked now.
+    pub(crate) fn must_recall(&self) -> bool {
+        self.recall == Recall::Open
+            && if self.host.recalls_first() { self.session.wants() > 0 } else { !self.missed.is_empty() }
+    }
+
+    /// What the peer's memory said.
+    pub(crate) fn recalled(&mut self, cars: Vec<CarCid>) {
+        self.recall = Recall::Done;
+        let missed = std::mem::take(&mut self.missed);
+        if cars.is_empty() {
+            for key in missed {
+                self.answer(key, Found::Missing);
+            }
+            return;
+        }
+        // Where it was reading counts more than what was found since.
+        let cars = cars.into_iter().chain(self.reader.cars().copied()).collect();
+        self.reader = Reader::new(self.library.clone(), self.account.clone(), cars);
+        for (key, (_, cid, want)) in &self.lookups {
+            self.reader.push(*key, *cid, *want);
+        }
+    }
+
+    /// The CARs to be remembered, if there are new ones.
+    pub(crate) fn take_news(&mut self) -> Option<(PeerId, Vec<CarCid>)> {
+        let peer = self.session.peer()?;
+        self.reader.cars_changed().then(|| (peer, self.reader.cars().copied().collect()))
+    }
+
+    /// Takes no new wants, and finishes what was begun: what is still to be read is not, and the peer will ask again.
+    pub(crate) fn drain(&mut self) {
+        self.reader.let_go();
+        self.reader.retain(|_| false);
+        for (_, (ticket, ..)) in self.lookups.drain() {
+            self.session.answer(ticket, Answer::Unknown);
+        }
+        self.session.drain();
+    }
+
+    /// Whether what was begun is finished, and the peer has proved that it received it.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.session.is_drained() && self.session.unproven() == 0
+    }
+
+    /// Tells the peer that this is the end.
+    pub(crate) fn say_goodbye(&mut self, now: Duration) -> Result<(), Ended> {
+        self.session.go_away()?;
+        self.turn(now)
+    }
+
+    /// The session with what it needs to be read on, as bytes. `None` in a handshake.
+    pub(crate) fn freeze(&self) -> Option<Vec<u8>> {
+        let session = self.session.freeze()?;
+        let cars = match self.recall {
+            Recall::Done => Some(memory::encode(self.reader.cars())),
+            Recall::Open => None,
+        };
+        postcard::to_allocvec(&(cars, session)).ok()
+    }
+
+    /// Keeps the session in its socket's attachment, where it fits. What is kept from before is no longer true in any case.
+    pub(crate) fn keep(&mut self, now: Duration) -> worker::Result<()> {
+        let wants = self.session.wants() * WANT_SIZE;
+        let small = wants + self.session.unsent() + self.session.unfinished() < KEPT;
+        if let Some(bytes) = small.then(|| self.freeze()).flatten() {
+            let deadline = self.deadline_or_far(now);
+            if self.kept.freeze(&self.socket, deadline, bytes)? {
+                return Ok(());
+            }
+        }
+        self.kept.run(&self.socket)
+    }
+
+    /// Says in one line of the log that the connection ended.
+    pub(crate) fn log(&self, ended: &Ended) {
+        let counters = self.session.counters();
+        let line = serde_json::json!({
+            "event": "closed",
+            "peer": self.session.peer().map(|peer| peer.to_string()),
+            "reason": ended.to_string(),
+            "wants": counters.wants,
+            "blocks": counters.blocks,
+            "bytes": counters.block_bytes,
+        });
+        if ended.is_fault() { worker::console_warn!("{line}") } else { worker::console_log!("{line}") }
+    }
+}

@@ -1,0 +1,102 @@
+//! The mode without Durable Objects: one connection is one event, with one budget. When that is spent, the session finishes
+//! what it has begun, says so, and closes; the peer comes back and finds its place by its peer id.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use futures_util::{FutureExt as _, StreamExt as _};
+use hoverboard_peer::Session;
+use worker::{Delay, WebSocket, WebsocketEvent};
+
+use crate::ended::Ended;
+use crate::host::{Desk, now, random};
+use crate::kept::Kept;
+use crate::peer::{Peer, Reads};
+
+/// How long a body is held open for a peer that wants nothing of it.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How long a session whose budget is spent may take to finish what it has begun.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// What comes next on a connection.
+enum Next {
+    Socket(Option<worker::Result<WebsocketEvent>>),
+    Reads(Result<Reads, Ended>),
+    Time,
+}
+
+/// Serves the peer on `socket` until it goes or its budget ends.
+pub(crate) async fn serve(desk: Rc<Desk>, socket: WebSocket) {
+    let session = match Session::accept(desk.host.sessions.clone(), None, random(), now()) {
+        Ok(session) => session,
+        Err(error) => {
+            return worker::console_error!("{}", serde_json::json!({ "event": "accept", "error": error.to_string() }));
+        }
+    };
+    let mut peer = Peer::new(&desk, socket.clone(), Kept::new(String::new()), session, None);
+    let ended = run(&desk, &mut peer, &socket).await.err().unwrap_or(Ended::ByPeer);
+    if let Some((id, cars)) = peer.take_news() {
+        desk.remember(id, &cars).await;
+    }
+    peer.log(&ended);
+    // The peer may have closed it before.
+    let _ = socket.close(Some(ended.code()), Some(ended.to_string()));
+}
+
+async fn run(desk: &Desk, peer: &mut Peer, socket: &WebSocket) -> Result<(), Ended> {
+    let mut events = socket.events()?;
+    let mut farewell: Option<Duration> = None;
+    peer.turn(now())?;
+    loop {
+        if farewell.is_none() && peer.must_recall() {
+            let cars = desk.recall(peer.id()).await;
+            peer.recalled(cars);
+            peer.turn(now())?;
+        }
+        let time = [peer.deadline(), farewell, peer.waits().then(|| now() + GRACE)].into_iter().flatten().min();
+        let next = {
+            let reads = std::future::poll_fn(|cx| match peer.poll_reads(cx, now()) {
+                // Until the peer wants more, or proves that it received what was sent.
+                std::task::Poll::Ready(Ok(Reads::Quiet)) => std::task::Poll::Pending,
+                reads => reads,
+            });
+            let mut reads = pin!(async { if farewell.is_some() { std::future::pending().await } else { reads.await } });
+            let socket_or_reads = select(events.next(), reads.as_mut()).map(|either| match either {
+                Either::Left((event, _)) => Next::Socket(event),
+                Either::Right((reads, _)) => Next::Reads(reads),
+            });
+            let pause = time.map_or(Duration::from_secs(3_600), |time| time.saturating_sub(now()));
+            match select(socket_or_reads, Delay::from(pause)).await {
+                Either::Left((next, _)) => next,
+                Either::Right(_) => Next::Time,
+            }
+        };
+        match next {
+            Next::Socket(None | Some(Ok(WebsocketEvent::Close(_)))) => return Err(Ended::ByPeer),
+            Next::Socket(Some(Err(error))) => return Err(error.into()),
+            Next::Socket(Some(Ok(WebsocketEvent::Message(message)))) => match message.bytes() {
+                Some(mut bytes) => peer.receive(&mut bytes, now())?,
+                None => return Err(Ended::Text),
+            },
+            Next::Reads(Ok(Reads::Spent)) => {
+                peer.drain();
+                farewell = Some(now() + FAREWELL);
+            }
+            Next::Reads(reads) => {
+                reads?;
+            }
+            Next::Time => {
+                peer.wake(now())?;
+                peer.let_go();
+            }
+        }
+        peer.turn(now())?;
+        if farewell.is_some_and(|time| time <= now() || peer.is_drained()) {
+            peer.say_goodbye(now())?;
+            return Err(Ended::Budget);
+        }
+    }
+}

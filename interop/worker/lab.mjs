@@ -1,0 +1,142 @@
+// What the tests of the Worker share: the Worker in workerd under the shim, a bucket that was filled by `hoverboard import`,
+// and the clients. `cargo xtask test` says in the environment where the programs are.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
+import { createInterface } from 'node:readline'
+import { car, dag } from './dag.mjs'
+import { identity } from './identity.mjs'
+import { start } from './workerd.mjs'
+
+/** Where the programs are, and whether there is time for the long form of a test. */
+export const { TRIAL_WORKER, TRIAL_HOVERBOARD, TRIAL_BENCH, TRIAL_IPFS } = process.env
+export const long = process.env.TRIAL_LONG === '1'
+
+/** Whether to say what the Worker logs, for who looks for a fault. */
+const loud = process.env.TRIAL_LOG === '1'
+
+const shims = ['shim.js', 'shim-r2.js', 'shim-kv.js', 'shim-sends.js']
+
+/** A folder that is gone after the test. */
+export async function scratch (t) {
+  const folder = await mkdtemp(join(tmpdir(), 'hoverboard-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** The Worker with these CARs in its bucket: its multiaddr, and what a test can do to it. */
+export async function serve (t, { cars, folder, mode = 'object', variables = {} }) {
+  const own = shims.map((name) => ({
+    type: 'ESModule',
+    path: join(TRIAL_WORKER, name),
+    contents: readFileSync(join(import.meta.dirname, name), 'utf8')
+  }))
+  const modules = [...own, { type: 'ESModule', path: join(TRIAL_WORKER, 'index.js') }]
+  modules.push({ type: 'CompiledWasm', path: join(TRIAL_WORKER, 'hoverboard.wasm') })
+  const log = []
+  const { worker, url } = await start({
+    folder: TRIAL_WORKER,
+    mode,
+    name: 'trial',
+    modules,
+    variables: { HOVERBOARD_MODE: mode, HOVERBOARD_OBJECTS: '1', HOVERBOARD_IDENTITY: identity, ...variables },
+    handleRuntimeStdio (stdout, stderr) {
+      for (const stream of [stdout, stderr]) createInterface(stream).on('line', (line) => {
+        log.push(line)
+        if (loud) process.stderr.write(line + '\n')
+      })
+    }
+  })
+  t.after(() => worker.dispose())
+  const bucket = await worker.getR2Bucket('BUCKET')
+  await fill(bucket, await imported(cars, join(folder, 'bucket')))
+  const trial = async (plan) => {
+    const options = plan === undefined ? {} : { method: 'POST', body: JSON.stringify(plan) }
+    return (await fetch(new URL('/trial', url), options)).json()
+  }
+  const { multiaddrs } = await (await fetch(url)).json()
+  const evict = (webSockets) => worker.unsafeEvictDurableObject('trial', 'Peers', { name: 'peers-0', webSockets })
+  return { address: multiaddrs[0], url, bucket, trial, evict, log, workerd: () => pidOf(worker) }
+}
+
+/** The events of one kind in a log. */
+export function logged (log, event) {
+  return log.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line)).filter((line) => line.event === event)
+}
+
+/** Imports CARs into a folder, and returns it. */
+async function imported (cars, folder) {
+  await run(TRIAL_HOVERBOARD, ['import', ...cars, '--to', folder])
+  return folder
+}
+
+/** Copies a folder into a bucket. */
+async function fill (bucket, folder) {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name)
+    if (entry.isFile()) await bucket.put(relative(folder, path), await readFile(path))
+  }
+}
+
+/** A program that runs: what it prints, line by line, and how it ends. */
+export function begin (program, args, options = {}) {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options })
+  let errors = ''
+  child.stderr.on('data', (data) => { errors += data })
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
+  const ended = once(child, 'close').then(([code]) => ({ code, errors }))
+  return { child, lines, ended, errors: () => errors }
+}
+
+/** Runs a program to its end, and returns what it printed. */
+export async function run (program, args, options) {
+  const { lines, ended } = begin(program, args, options)
+  const printed = []
+  for await (const line of lines) printed.push(line)
+  const { code, errors } = await ended
+  if (code !== 0) throw new Error(`${program} ${args[0]} exits with ${code}: ${errors}`)
+  return printed
+}
+
+/** Fetches a DAG until it is whole, over as many connections as it takes; returns how many those were. */
+export async function get (address, root, out, { tries = 1, timeout = '20s' } = {}) {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      await run(TRIAL_HOVERBOARD, ['get', root, '--from', address, '--timeout', timeout, '-o', out])
+      return tried
+    } catch (error) {
+      if (tried === tries) throw error
+    }
+  }
+}
+
+/** Fetches all blocks of a CAR, by `hoverboard-bench persist`; returns the number of connections and the seconds. */
+export async function persist (address, car, options) {
+  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, `${value}`])
+  const [line] = await run(TRIAL_BENCH, ['persist', address, '--car', car, ...args])
+  const [dials, seconds] = line.split(' ').map(Number)
+  return { dials, seconds }
+}
+
+/**
+ * A DAG that is spread over CARs, all found by its first leaf; and one CAR with all of it, for who has to know what to
+ * ask for.
+ */
+export async function spread (folder, { cars, ...shape }) {
+  const { leaves } = dag(shape)
+  const paths = Array.from({ length: cars }, (_, n) => join(folder, `part-${n}.car`))
+  for (const [n, path] of paths.entries()) {
+    await car(path, leaves[0], leaves.filter((_, leaf) => leaf % cars === n))
+  }
+  const all = join(folder, 'all.car')
+  await car(all, leaves[0], leaves)
+  return { cars: paths, all, leaves }
+}
+
+async function pidOf () {
+  const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(' ')
+  return children.find((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('workerd'))
+}

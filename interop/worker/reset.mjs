@@ -1,0 +1,46 @@
+// Objects that lose everything: a reset, as a deploy or a crash is one, closes all sockets and takes the wasm instance with what
+// it remembered. A client that comes back in the middle of a DAG asks for blocks that are no root of anything, and is served
+// out of what was remembered under its peer id: nothing is listed again.
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { begin, long, run, scratch, serve, TRIAL_BENCH } from './lab.mjs'
+
+const RESETS = long ? 20 : 5
+
+test(`a client comes back after each of ${RESETS} resets, and nothing is listed again`, async (t) => {
+  const folder = await scratch(t)
+  const car = join(folder, 'some.car')
+  await run(TRIAL_BENCH, ['generate', '--blocks', `${RESETS * 1000}`, '--size', '4096', car])
+  const { address, trial, evict } = await serve(t, { cars: [car], folder })
+  const args = ['persist', address, '--car', car, '--in-flight', '1', '--within', '50']
+  const client = begin(TRIAL_BENCH, args)
+  t.after(() => client.child.kill())
+  const ended = client.ended.then(() => true)
+
+  let resets = 0
+  let sends = 0
+  while (resets < RESETS && !await Promise.race([ended, pause(50, false)])) {
+    const { sends: now } = await trial()
+    // It got something since the last time.
+    if (now < sends + 100) continue
+    sends = now
+    // The next message is the last thing that this instance does.
+    await trial({ sends: { every: 1, times: 1, fault: 'trap' } })
+    await pause(20)
+    await evict('close')
+    resets += 1
+  }
+  assert.equal(resets, RESETS, 'the DAG was through too soon')
+  const { value } = await client.lines.next()
+  const { code, errors } = await client.ended
+  assert.equal(code, 0, errors)
+  const [dials, seconds] = value.split(' ').map(Number)
+  const { calls, faults } = await trial()
+  t.diagnostic(`${dials} connections, ${seconds.toFixed(1)} s, ${JSON.stringify(calls)}`)
+  assert.equal(faults, RESETS)
+  assert.ok(dials > RESETS, `${dials} connections after ${RESETS} resets`)
+  assert.ok(dials <= 2 * RESETS + 1, `a storm: ${dials} connections after ${RESETS} resets`)
+  assert.equal(calls.list, 1)
+})
