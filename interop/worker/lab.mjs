@@ -7,7 +7,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
-import { car, dag } from './dag.mjs'
+import { car, dag, text } from './dag.mjs'
 import { identity } from './identity.mjs'
 import { start } from './workerd.mjs'
 
@@ -122,18 +122,20 @@ export async function persist (address, car, options) {
 }
 
 /**
- * A DAG that is spread over CARs, all found by its first leaf; and one CAR with all of it, for who has to know what to
- * ask for.
+ * Blocks that are spread over CARs, all of which are found by one root: the first leaf, or a block that links to all of
+ * them. And one CAR with all leaves, for who has to know what to ask for.
  */
-export async function spread (folder, { cars, ...shape }) {
-  const { leaves } = dag(shape)
+export async function spread (folder, { cars, linked = false, ...shape }) {
+  const { root, leaves } = dag(shape)
+  const found = linked ? root : leaves[0]
   const paths = Array.from({ length: cars }, (_, n) => join(folder, `part-${n}.car`))
   for (const [n, path] of paths.entries()) {
-    await car(path, leaves[0], leaves.filter((_, leaf) => leaf % cars === n))
+    const blocks = leaves.filter((_, leaf) => leaf % cars === n)
+    await car(path, found, n === 0 && linked ? [root, ...blocks] : blocks)
   }
   const all = join(folder, 'all.car')
   await car(all, leaves[0], leaves)
-  return { cars: paths, all, leaves }
+  return { cars: paths, all, leaves, root: text(found.cid) }
 }
 
 async function pidOf () {

@@ -5,15 +5,15 @@
 // - trap: the message leaves, and the instance is lost before it does anything else;
 // - abort: the message leaves, and the object is reset;
 //
-// and `plan.unmarked` keeps the mark *running* from ever being written: the control that shows that the recorder at the
-// other end would notice a session that was thawed after it had gone on.
+// and `plan.careless` leaves undone what protects a session whose host was lost: the mark *running*, and that its socket is
+// closed. It is the control that shows that the recorder at the other end would notice a session that goes on from an old state.
 
 /** Eight bytes before what is kept of a session: its deadline, zero while it is at work. */
 const DEADLINE = 8;
 
 /** Puts itself between the Worker and its sockets. */
 export function watch(trial) {
-  const { send, serializeAttachment } = WebSocket.prototype;
+  const { send, close, serializeAttachment } = WebSocket.prototype;
   let doomed = false;
 
   WebSocket.prototype.send = function (message) {
@@ -42,8 +42,12 @@ export function watch(trial) {
     },
   });
 
+  WebSocket.prototype.close = function (...values) {
+    if (!trial.plan.careless) close.apply(this, values);
+  };
+
   WebSocket.prototype.serializeAttachment = function (attachment) {
     const running = attachment.subarray(0, DEADLINE).every((byte) => byte === 0);
-    if (!(running && trial.plan.unmarked)) serializeAttachment.call(this, attachment);
+    if (!(running && trial.plan.careless)) serializeAttachment.call(this, attachment);
   };
 }

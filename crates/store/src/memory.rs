@@ -3,8 +3,6 @@
 //! A peer that comes back mid-DAG asks for blocks that are no root of anything, and no listing would find them. Where
 //! the list is kept is the host's business.
 
-use futures_util::future::BoxFuture;
-
 use crate::CarCid;
 
 /// As many CARs are remembered for a peer; the newest count.
@@ -15,37 +13,10 @@ const VERSION: u8 = 1;
 /// Bytes of a CAR's digest.
 const DIGEST: usize = 32;
 
-/// A place where lists are kept, by the bytes of the peer id.
-pub trait PeerMemory: Send + Sync {
-    /// The CARs of this peer, newest first; none if nothing is known.
-    ///
-    /// # Errors
-    ///
-    /// The place could not be asked. The peer can be served all the same: it may have to ask for its root again.
-    fn recall(&self, peer: &[u8]) -> BoxFuture<'static, Result<Vec<CarCid>, Forgotten>>;
-
-    /// Keeps the CARs of this peer in place of what was kept.
-    ///
-    /// # Errors
-    ///
-    /// The place could not be written.
-    fn remember(&self, peer: &[u8], cars: &[CarCid]) -> BoxFuture<'static, Result<(), Forgotten>>;
-}
-
-/// The memory of peers could not be read or written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Forgotten {
-    /// The place where it is kept failed, and says why.
-    #[error("the memory of peers failed: {0}")]
-    Failed(String),
-    /// What was kept is no list, or one of a later version.
-    #[error("what was remembered of a peer is no list of CARs of version {VERSION}")]
-    Unreadable,
-    /// The budget of the event is spent.
-    #[error(transparent)]
-    Spent(#[from] crate::ledger::Spent),
-}
+/// What was kept is no list, or one of a later version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what was remembered of a peer is no list of CARs of version {VERSION}")]
+pub struct Unreadable;
 
 /// Writes a list down: a version byte, then 32 bytes a CAR, newest first. At most [`MAX_CARS`] are written.
 pub fn encode<'a>(cars: impl IntoIterator<Item = &'a CarCid>) -> Vec<u8> {
@@ -59,15 +30,15 @@ pub fn encode<'a>(cars: impl IntoIterator<Item = &'a CarCid>) -> Vec<u8> {
 /// # Errors
 ///
 /// Another version, a list cut short, or one of more than [`MAX_CARS`].
-pub fn decode(bytes: &[u8]) -> Result<Vec<CarCid>, Forgotten> {
-    let (&VERSION, digests) = bytes.split_first().ok_or(Forgotten::Unreadable)? else {
-        return Err(Forgotten::Unreadable);
+pub fn decode(bytes: &[u8]) -> Result<Vec<CarCid>, Unreadable> {
+    let (&VERSION, digests) = bytes.split_first().ok_or(Unreadable)? else {
+        return Err(Unreadable);
     };
     let (cars, []) = digests.as_chunks::<DIGEST>() else {
-        return Err(Forgotten::Unreadable);
+        return Err(Unreadable);
     };
     if cars.len() > MAX_CARS {
-        return Err(Forgotten::Unreadable);
+        return Err(Unreadable);
     }
     Ok(cars.iter().copied().map(CarCid::of_digest).collect())
 }
@@ -96,9 +67,9 @@ mod tests {
 
     #[test]
     fn a_later_version_and_a_cut_list_are_refused() {
-        assert_eq!(decode(&[]), Err(Forgotten::Unreadable));
-        assert_eq!(decode(&[2]), Err(Forgotten::Unreadable));
-        assert_eq!(decode(&[1, 0]), Err(Forgotten::Unreadable));
+        assert_eq!(decode(&[]), Err(Unreadable));
+        assert_eq!(decode(&[2]), Err(Unreadable));
+        assert_eq!(decode(&[1, 0]), Err(Unreadable));
         assert_eq!(decode(&[1]), Ok(vec![]));
     }
 }

@@ -53,7 +53,7 @@ export class Peers extends Halved {
     try {
       await this.enter((half, exports) => {
         fault(this.env, exports)
-        return half.webSocketMessage(socket, message)
+        return Promise.all(pieces(message).map((piece) => half.webSocketMessage(socket, piece)))
       }, socket)
     } catch (error) {
       await this.#lookAfter('message', error)
@@ -118,4 +118,14 @@ function failed (event, error) {
 /** The loss of the instance is in the log already. */
 function report (event, error) {
   if (!(error instanceof InstanceLost)) log('event failed', { of: event, error: String(error) })
+}
+
+/** Bytes of a message that the instance gets at a time: what its memory once grew to it keeps. */
+const PIECE = 1024 * 1024
+
+/** A message in pieces, to be handed on in order; what is in them is one stream of bytes. */
+function pieces (message) {
+  if (typeof message === 'string' || message.byteLength <= PIECE) return [message]
+  const count = Math.ceil(message.byteLength / PIECE)
+  return Array.from({ length: count }, (_, n) => message.slice(n * PIECE, (n + 1) * PIECE))
 }

@@ -43,7 +43,7 @@ const CPU_PLANNED: f64 = 0.8;
 const WAITING: usize = 6;
 
 /// Bytes that are read ahead for the peers of one object.
-const READ_AHEAD: usize = 24 * 1024 * 1024;
+const READ_AHEAD: usize = 8 * 1024 * 1024;
 
 /// What a deployment has set, checked.
 #[derive(Debug)]

@@ -25,6 +25,12 @@ const MAX_UNSENT: usize = 24 * 1024 * 1024;
 /// Bytes of unfinished messages of all peers of an instance.
 const MAX_UNFINISHED: usize = 16 * 1024 * 1024;
 
+/// Memory for the indexes of an object, in bytes.
+const INDEX_BYTES: usize = 12 * 1024 * 1024;
+
+/// Memory for what is read ahead of one peer's wants, in bytes and for each stream.
+const WINDOW: usize = 512 * 1024;
+
 /// What all objects of a wasm instance share.
 pub(crate) struct Host {
     pub(crate) config: Config,
@@ -83,7 +89,12 @@ impl Desk {
     pub(crate) fn new(host: Rc<Host>, env: &Env) -> worker::Result<Self> {
         let ledger = Ledger::new(host.config.budget());
         let bucket = bucket::open(env, &host.config)?;
-        let library = Library::new(bucket, library::Config::new(crypto::sha256(), timer::timer(), Arc::new(Log)));
+        let library = library::Config {
+            index_bytes: INDEX_BYTES,
+            window: WINDOW,
+            ..library::Config::new(crypto::sha256(), timer::timer(), Arc::new(Log))
+        };
+        let library = Library::new(bucket, library);
         let memory = Memory::of(env, &host.config);
         Ok(Self { host, ledger, library, memory })
     }

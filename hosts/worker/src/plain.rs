@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::{FutureExt as _, StreamExt as _};
 use hoverboard_peer::Session;
+use worker::js_sys::Uint8Array;
 use worker::{Delay, WebSocket, WebsocketEvent};
 
 use crate::ended::Ended;
@@ -20,6 +21,9 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a session whose budget is spent may take to finish what it has begun.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Bytes of a message that are looked at together.
+const PIECE: u32 = 1024 * 1024;
 
 /// What comes next on a connection.
 enum Next {
@@ -44,6 +48,15 @@ pub(crate) async fn serve(desk: Rc<Desk>, socket: WebSocket) {
     peer.log(&ended);
     // The peer may have closed it before.
     let _ = socket.close(Some(ended.code()), Some(ended.to_string()));
+}
+
+/// Takes a message a piece at a time: what the instance's memory once grew to it keeps.
+fn receive(peer: &mut Peer, message: &Uint8Array) -> Result<(), Ended> {
+    for from in (0..message.length()).step_by(PIECE as usize) {
+        let mut piece = message.subarray(from, message.length().min(from + PIECE)).to_vec();
+        peer.receive(&mut piece, now())?;
+    }
+    Ok(())
 }
 
 async fn run(desk: &Desk, peer: &mut Peer, socket: &WebSocket) -> Result<(), Ended> {
@@ -77,10 +90,13 @@ async fn run(desk: &Desk, peer: &mut Peer, socket: &WebSocket) -> Result<(), End
         match next {
             Next::Socket(None | Some(Ok(WebsocketEvent::Close(_)))) => return Err(Ended::ByPeer),
             Next::Socket(Some(Err(error))) => return Err(error.into()),
-            Next::Socket(Some(Ok(WebsocketEvent::Message(message)))) => match message.bytes() {
-                Some(mut bytes) => peer.receive(&mut bytes, now())?,
-                None => return Err(Ended::Text),
-            },
+            Next::Socket(Some(Ok(WebsocketEvent::Message(message)))) => {
+                let data = message.as_ref().data();
+                if data.is_string() {
+                    return Err(Ended::Text);
+                }
+                receive(peer, &Uint8Array::new(&data))?;
+            }
             Next::Reads(Ok(Reads::Spent)) => {
                 peer.drain();
                 farewell = Some(now() + FAREWELL);

@@ -59,7 +59,7 @@ pub struct Work {
     pub handshakes: u32,
     /// Frames sent and received.
     pub frames: u32,
-    /// Requests begun. Those of [`Account::request`] are charged there.
+    /// Requests begun. Those of [`Account::request`](super::Account::request) are charged there.
     pub requests: u32,
     /// Bytes encrypted and decrypted.
     pub sealed: u64,

@@ -26,10 +26,13 @@ impl Reader {
         if self.spent.is_none() {
             moved |= self.look_up();
         }
+        while let Poll::Ready(Some(listed)) = self.listings.poll_next_unpin(cx) {
+            self.named.push_back(listed);
+        }
         // One listing after another: its CARs are searched before those of the next one push them out.
         if self.fresh.is_empty()
             && self.search.is_none()
-            && let Poll::Ready(Some(listed)) = self.listings.poll_next_unpin(cx)
+            && let Some(listed) = self.named.pop_front()
         {
             self.listed(listed);
             moved = true;
@@ -152,7 +155,7 @@ impl Reader {
         let vain = self.is_vain();
         // The first want is most likely the root, and what its listing names holds the others.
         let at_once = self.library.config.listings.min(1 + self.vain.count as usize);
-        while self.listings.len() < at_once
+        while self.listings.len() + self.named.len() < at_once
             && self.fresh.is_empty()
             && self.search.is_none()
             && let Some(key) = self.strays.pop_front()

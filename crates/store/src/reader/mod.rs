@@ -91,6 +91,8 @@ pub struct Reader {
     strays: VecDeque<u64>,
     search: Option<BoxFuture<'static, Outcome>>,
     listings: FuturesUnordered<BoxFuture<'static, Listed>>,
+    /// What listings came to, to be looked at one after another.
+    named: VecDeque<Listed>,
     vain: Vain,
     plan: Plan,
     runs: Vec<Run>,
@@ -163,6 +165,7 @@ impl Reader {
             strays: VecDeque::new(),
             search: None,
             listings: FuturesUnordered::new(),
+            named: VecDeque::new(),
             vain: Vain::default(),
             runs: Vec::new(),
             loading: Vec::new(),
@@ -231,6 +234,7 @@ impl Reader {
         self.hits.clear();
         self.search = None;
         self.listings.clear();
+        self.named.clear();
         self.spent = None;
         self.cars.all_mut().for_each(|(_, car)| car.wait = None);
         let looked_up = |stage| matches!(stage, Stage::Searching | Stage::Listing);
@@ -243,7 +247,7 @@ impl Reader {
     ///
     /// `room` is how many bytes of blocks may be given out now. A block is given out whenever it is more than zero,
     /// however long; while it is zero nothing is read but what was asked for already, and the answers that need no
-    /// room are given.
+    /// room are given. Poll it also then: a request that is not polled keeps its place among the few that may wait.
     pub fn poll_next(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<Step> {
         loop {
             let placed = self.answers.iter().position(|(_, found)| room > 0 || !matches!(found, Found::Block(_)));
@@ -268,7 +272,7 @@ impl Reader {
     /// Whether something is under way that will wake the task.
     fn is_waiting(&mut self, room: bool) -> bool {
         self.search.is_some()
-            || (!self.listings.is_empty() && self.fresh.is_empty())
+            || !self.listings.is_empty()
             || !self.loading.is_empty()
             || self.runs.iter().any(|run| run.is_opening() || (room && !run.is_paused()))
             || (room && self.cars.all_mut().any(|(_, car)| car.wait.is_some()))

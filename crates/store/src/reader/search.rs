@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use multihash::Multihash;
 
@@ -48,7 +49,7 @@ pub(super) struct Outcome {
     pub(super) spent: Option<Spent>,
 }
 
-/// Looks in one CAR after another; of those that come later, no more are read than are needed.
+/// Looks in some CARs after others; of the indexes that come later, hardly more are read than are needed.
 pub(super) async fn search(
     library: Arc<Library>,
     account: Account,
@@ -96,16 +97,22 @@ impl Look<'_> {
         let read = |(number, car): (u32, CarCid)| async move {
             (number, self.library.index(car, self.sure, self.account).await)
         };
-        let mut indexes = std::pin::pin!(stream::iter(cars.to_vec()).map(read).buffered(AT_ONCE));
-        while !asked.is_empty()
-            && outcome.spent.is_none()
-            && let Some((number, index)) = indexes.next().await
-        {
-            match index {
-                Ok(index) => doubt |= self.within(number, &index, &mut asked, outcome).await,
-                Err(Failure::Gone) => outcome.gone.push(number),
-                Err(Failure::Spent(spent)) => outcome.spent = Some(spent),
-                Err(_) => doubt = true,
+        // Reads that are under way are waited for before anything else is: one that is not polled would keep its place
+        // among the few that may wait.
+        for cars in cars.chunks(AT_ONCE) {
+            for (number, index) in join_all(cars.iter().copied().map(read)).await {
+                match index {
+                    Ok(index) if !asked.is_empty() && outcome.spent.is_none() => {
+                        doubt |= self.within(number, &index, &mut asked, outcome).await;
+                    }
+                    Ok(_) => {}
+                    Err(Failure::Gone) => outcome.gone.push(number),
+                    Err(Failure::Spent(spent)) => outcome.spent = Some(spent),
+                    Err(_) => doubt = true,
+                }
+            }
+            if asked.is_empty() || outcome.spent.is_some() {
+                break;
             }
         }
         (asked, doubt)

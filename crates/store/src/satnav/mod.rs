@@ -1,6 +1,7 @@
 //! The index of one CAR, as SATNAV holds it: where in the CAR a block's section begins.
 //!
-//! A small one is held whole and searched in place; a large one is searched by ranged reads.
+//! A small one is held whole and searched in place; a large one is searched by ranged reads, and is read through once
+//! and boiled down when much is asked of it.
 
 mod compact;
 mod directory;

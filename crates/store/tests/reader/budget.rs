@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hoverboard_store::ledger::{Budget, Costs, Ledger, Spent};
 use hoverboard_store::library::{Config, Library};
 use hoverboard_store::plan::Tuning;
 use hoverboard_store::reader::{Found, Reader, Step, Want};
 
-use super::support::{Car, Faults, Place, unlimited};
+use super::support::{Car, Faults, Fetched, Place, fetch, unlimited};
 
 fn large() -> Arc<Car> {
     Arc::new(Car::new(0, vec![256 << 10; 400]))
@@ -181,4 +182,19 @@ async fn a_read_that_another_peer_could_not_pay_for_is_paid_for_by_the_next() {
     let (one, two) = futures_util::future::join(next(one, 1), next(two, 1)).await;
     assert!(matches!(one, Step::Spent(Spent::Requests)), "{one:?}");
     assert!(matches!(two, Step::Answer(0, Found::Block(_))), "{two:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn peers_that_share_one_waiting_place_all_get_their_blocks() {
+    let cars: Vec<Arc<Car>> = (0..8).map(|number| Arc::new(Car::new(number << 32, vec![40 << 10; 300]))).collect();
+    let place = Place::new(&cars).await;
+    let ledger = Ledger::new(Budget { waiting: 1, ..Budget::UNLIMITED });
+    let library = Library::new(place.bucket.clone(), place.config());
+    let peers = cars.iter().map(|car| {
+        let mut reader = Reader::new(library.clone(), ledger.account(), vec![]);
+        async move { fetch(&mut reader, &car.cids(), 64, 0).await }
+    });
+    let all = tokio::time::timeout(Duration::from_secs(60), join_all(peers)).await.unwrap();
+    assert!(all.iter().all(|came| *came == Fetched::all(300)), "{all:?}");
+    assert_eq!(ledger.spending().waiting, 0);
 }

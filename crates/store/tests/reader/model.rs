@@ -61,10 +61,10 @@ fn setting() -> impl Strategy<Value = Setting> {
         },
     );
     let sizes = (prop_oneof![Just(100u64), Just(2_000), Just(4 << 20)], prop_oneof![Just(0u64), Just(8 << 20)]);
-    (tuning, sizes, 0usize..60_000, 1usize..4, 20u64..60, prop::option::of(any::<u64>())).prop_map(
-        |(tuning, (whole_index, whole_car), window, runs, requests, seed)| {
+    (tuning, sizes, 0usize..60_000, 1usize..4, (20u64..60, 1usize..4), prop::option::of(any::<u64>())).prop_map(
+        |(tuning, (whole_index, whole_car), window, runs, (requests, waiting), seed)| {
             let faults = seed.map_or(Faults::None, |seed| Faults::Some { seed });
-            Setting { tuning, whole_index, whole_car, window, runs, requests, faults }
+            Setting { tuning, whole_index, whole_car, window, runs, requests, waiting, faults }
         },
     )
 }
@@ -77,6 +77,7 @@ struct Setting {
     window: usize,
     runs: usize,
     requests: u64,
+    waiting: usize,
     faults: Faults,
 }
 
@@ -203,7 +204,7 @@ proptest! {
                 requests: setting.requests,
                 cpu: Duration::from_secs(1),
                 bytes: 1 << 20,
-                waiting: 2,
+                waiting: setting.waiting,
                 costs: Costs::default(),
             });
             // A peer that was reading all of them, so that nothing that is there may be missing.
