@@ -92,12 +92,30 @@ enum Command {
         /// Blocks wanted at a time.
         #[arg(long, default_value_t = 64)]
         in_flight: usize,
+        /// Wants in a Noise frame at most: many frames to a WebSocket message.
+        #[arg(long)]
+        frame: Option<usize>,
+        /// Bytes of a WebSocket message at most: parts of Noise frames.
+        #[arg(long)]
+        message: Option<usize>,
         /// Seconds without anything after which a client dials again.
         #[arg(long, default_value_t = 5)]
         patience: u64,
         /// Seconds within which all must have come.
         #[arg(long, default_value_t = 60)]
         within: u64,
+    },
+    /// Ask for every block of a CAR from many connections, grant 16 MiB on each, and never read; prints a line when all have
+    /// asked, and waits until stdin ends.
+    Unread {
+        /// The server: /ip4/…/tcp/… or /ip4/…/tcp/…/ws
+        addr: Multiaddr,
+        /// The CAR whose blocks are wanted.
+        #[arg(long)]
+        car: PathBuf,
+        /// Connections.
+        #[arg(long, default_value_t = 50)]
+        count: usize,
     },
     /// Take bytes from a WebSocket on which no protocol is spoken, and print the seconds it took and the bytes that came.
     Drain {
@@ -122,10 +140,11 @@ fn main() -> Result<()> {
         Command::Generate { blocks, size, filler, out } => generate::car(blocks, size, filler, &out),
         Command::Fetch { addr, car, in_flight, shuffle } => fetch(&addr, &car, in_flight, shuffle),
         Command::Rounds { addr, car, count, rounds, blocks } => self::rounds(&addr, &car, count, rounds, blocks),
-        Command::Persist { addr, car, count, in_flight, patience, within } => {
+        Command::Persist { addr, car, count, in_flight, frame, message, patience, within } => {
             let [patience, within] = [patience, within].map(Duration::from_secs);
-            persist::run(&addr, &car, count, Manner { in_flight, patience, within })
+            persist::run(&addr, &car, count, Manner { in_flight, frame, message, patience, within })
         }
+        Command::Unread { addr, car, count } => unread(&addr, &car, count),
         Command::Drain { addr, bytes } => drain(&addr, bytes),
         Command::Idle { addr, count } => idle(&addr, count),
     }
@@ -174,6 +193,22 @@ fn rounds(addr: &Multiaddr, car: &Path, count: usize, rounds: usize, blocks: usi
         println!("round {round}");
         lines.next().transpose()?;
     }
+    Ok(())
+}
+
+fn unread(addr: &Multiaddr, car: &Path, count: usize) -> Result<()> {
+    let cids = generate::cids(car)?;
+    let (root, others) = cids.split_at(1);
+    let mut peers = Vec::new();
+    for n in 0..count {
+        let mut peer = Peer::dial(addr).with_context(|| format!("connection {n}"))?;
+        peer.fetch(root, 1)?;
+        peer.ask(others)?;
+        peers.push(peer);
+    }
+    println!("asked");
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    drop(peers);
     Ok(())
 }
 

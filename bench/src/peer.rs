@@ -23,6 +23,9 @@ use crate::pipe::Pipe;
 /// What the receive window grows to: as much as kubo's clients grant.
 const WINDOW: u32 = 16 << 20;
 
+/// Bytes that are sealed before they are sent, about.
+const OUT: usize = 256 * 1024;
+
 /// What a server must not do, whatever happens to it. That a connection ends is none of it.
 #[derive(Debug)]
 pub(crate) struct Wrong(pub(crate) String);
@@ -41,6 +44,8 @@ pub(crate) struct Peer {
     decoders: BTreeMap<StreamId, Decoder>,
     out: Vec<u8>,
     begun: Instant,
+    /// Wants that a frame has at most.
+    frame: usize,
     /// The stream on which wants go out, once there were any.
     stream: Option<StreamId>,
     /// What is still to come of the fetch that is under way, where every block is checked.
@@ -71,6 +76,7 @@ impl Peer {
             decoders: BTreeMap::new(),
             out: Vec::new(),
             begun: Instant::now(),
+            frame: usize::MAX,
             stream: None,
             expected: None,
             blocks: 0,
@@ -86,6 +92,29 @@ impl Peer {
 
     /// Fetches these blocks, at most `in_flight` wanted at a time; returns their bytes.
     pub(crate) fn fetch(&mut self, cids: &[Cid], in_flight: usize) -> Result<u64> {
+        (self.blocks, self.bytes) = (0, 0);
+        let mut wanted = 0;
+        while self.blocks < cids.len() {
+            let room = in_flight - (wanted - self.blocks);
+            // Wants leave a quarter at a time: a message a block would measure something else.
+            if wanted < cids.len() && room >= in_flight.div_ceil(4) {
+                let next = &cids[wanted..cids.len().min(wanted + room)];
+                wanted += next.len();
+                self.want(next)?;
+            }
+            self.send()?;
+            self.receive()?;
+        }
+        Ok(self.bytes)
+    }
+
+    /// Asks for these blocks, and leaves it at that.
+    pub(crate) fn ask(&mut self, cids: &[Cid]) -> Result<()> {
+        self.want(cids)?;
+        self.send()
+    }
+
+    fn want(&mut self, cids: &[Cid]) -> Result<()> {
         let now = self.begun.elapsed();
         let stream = match self.stream {
             Some(stream) => stream,
@@ -95,22 +124,13 @@ impl Peer {
             }
         };
         self.stream = Some(stream);
-        (self.blocks, self.bytes) = (0, 0);
-        let mut wanted = 0;
-        while self.blocks < cids.len() {
-            let room = in_flight - (wanted - self.blocks);
-            // Wants leave a quarter at a time: a message a block would measure something else.
-            if wanted < cids.len() && room >= in_flight.div_ceil(4) {
-                let next = &cids[wanted..cids.len().min(wanted + room)];
-                wanted += next.len();
-                for message in want::messages(next.iter().map(|cid| (*cid, WantKind::Block)), true) {
-                    self.connection.send(stream, message.to_frame(Protocol::V1_2_0));
-                }
+        for cids in cids.chunks(self.frame) {
+            for message in want::messages(cids.iter().map(|cid| (*cid, WantKind::Block)), true) {
+                self.connection.send(stream, message.to_frame(Protocol::V1_2_0));
             }
-            self.send()?;
-            self.receive()?;
+            self.seal()?;
         }
-        Ok(self.bytes)
+        Ok(())
     }
 
     /// The same, with every block hashed and none but those that were wanted.
@@ -127,9 +147,18 @@ impl Peer {
         self.expected.as_ref()
     }
 
+    /// Says no more than so many wants in a frame; the frames leave together.
+    pub(crate) fn set_frame(&mut self, wants: usize) {
+        self.frame = wants.max(1);
+    }
+
+    fn seal(&mut self) -> Result<()> {
+        Ok(self.connection.transmit(&mut self.out, OUT, self.begun.elapsed())?)
+    }
+
     fn send(&mut self) -> Result<()> {
         loop {
-            self.connection.transmit(&mut self.out, 256 * 1024, self.begun.elapsed())?;
+            self.seal()?;
             if self.out.is_empty() {
                 return Ok(());
             }

@@ -25,6 +25,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Manner {
     /// Blocks wanted at a time.
     pub(crate) in_flight: usize,
+    /// Wants in a Noise frame, and bytes of a WebSocket message, at most; as many as fit if it is not said.
+    pub(crate) frame: Option<usize>,
+    pub(crate) message: Option<usize>,
     /// How long each waits for something to come.
     pub(crate) patience: Duration,
     /// How long all of it may take.
@@ -81,7 +84,14 @@ fn client(addr: &Multiaddr, cids: &[Cid], manner: Manner) -> Result<usize> {
 }
 
 fn connect(addr: &Multiaddr, identity: &Keypair, recorder: &Arc<Recorder>, manner: Manner) -> Result<Peer> {
-    let pipe = Pipe::dial(addr)?;
+    let mut pipe = Pipe::dial(addr)?;
     pipe.set_patience(manner.patience)?;
-    Peer::dial_as(identity, recorder.clone(), pipe).context("no handshake")
+    if let Some(message) = manner.message {
+        pipe.set_message(message);
+    }
+    let mut peer = Peer::dial_as(identity, recorder.clone(), pipe).context("no handshake")?;
+    if let Some(frame) = manner.frame {
+        peer.set_frame(frame);
+    }
+    Ok(peer)
 }

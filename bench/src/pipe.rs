@@ -15,6 +15,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Pipe {
     socket: Socket,
     buffer: Vec<u8>,
+    /// Bytes of a message at most, where there are messages.
+    message: usize,
 }
 
 enum Socket {
@@ -36,11 +38,11 @@ impl Pipe {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(TIMEOUT))?;
         if !matches!(parts.next(), Some(Part::Ws(_))) {
-            return Ok(Self { socket: Socket::Tcp(socket), buffer: vec![0; 256 * 1024] });
+            return Ok(Self { socket: Socket::Tcp(socket), buffer: vec![0; 256 * 1024], message: usize::MAX });
         }
         let host = std::net::SocketAddr::from((ip, port));
         let (socket, _) = tungstenite::client(format!("ws://{host}/"), socket).context("no WebSocket there")?;
-        Ok(Self { socket: Socket::WebSocket(Box::new(socket)), buffer: Vec::new() })
+        Ok(Self { socket: Socket::WebSocket(Box::new(socket)), buffer: Vec::new(), message: usize::MAX })
     }
 
     /// Gives up when nothing comes for so long, instead of a minute.
@@ -52,11 +54,20 @@ impl Pipe {
         Ok(socket.set_read_timeout(Some(time))?)
     }
 
+    /// Sends no message longer than so many bytes.
+    pub(crate) fn set_message(&mut self, bytes: usize) {
+        self.message = bytes.max(1);
+    }
+
     /// Sends bytes.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.socket {
             Socket::Tcp(socket) => socket.write_all(bytes)?,
-            Socket::WebSocket(socket) => socket.send(Message::binary(bytes.to_vec()))?,
+            Socket::WebSocket(socket) => {
+                for message in bytes.chunks(self.message) {
+                    socket.send(Message::binary(message.to_vec()))?;
+                }
+            }
         }
         Ok(())
     }

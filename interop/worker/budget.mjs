@@ -6,14 +6,15 @@ import { test } from 'node:test'
 import { kubo } from './kubo.mjs'
 import { logged, persist, scratch, serve, spread } from './lab.mjs'
 
-/** Of requests an event. The DAG takes a listing, and a read of each CAR and of its index. */
+/** Requests an event. The DAG takes a listing, and one read at least of each CAR and of its index. */
 const MAY = 60
-const CARS = 60
+const CARS = 30
 const LEAVES = 2000
+const SIZE = 64 * 1024
 
 async function served (t, mode, { may = MAY, linked = false } = {}) {
   const folder = await scratch(t)
-  const made = await spread(folder, { cars: CARS, leaves: LEAVES, size: 1024, linked })
+  const made = await spread(folder, { cars: CARS, leaves: LEAVES, size: SIZE, linked })
   const limits = { HOVERBOARD_REQUESTS: `${may}`, HOVERBOARD_DEBUG: '1', HOVERBOARD_DEBUG_REQUESTS: `${may}` }
   return { ...made, folder, ...await serve(t, { cars: made.cars, folder, mode, variables: limits }) }
 }
@@ -27,7 +28,7 @@ test(`${LEAVES} blocks by ${MAY} requests an event: an object goes on in its ala
   const { dials, seconds } = await persist(address, all, { 'in-flight': 512 })
   const { calls } = await trial()
   t.diagnostic(`${dials} connections, ${seconds.toFixed(1)} s, ${JSON.stringify(calls)}`)
-  assert.ok(calls.get > 2 * MAY - 2, 'one event would have been enough')
+  assert.ok(calls.get > MAY, 'one event would have been enough')
   assert.equal(dials, 1)
   within(log)
 })

@@ -62,6 +62,8 @@ async function * files (directory) {
 const { worker, url } = await start({ folder, state, port: Number(port), mode, variables })
 
 for (const signal of ['SIGTERM', 'SIGINT']) {
+  // Miniflare's own would end the process at once, and as one that failed.
+  process.removeAllListeners(signal)
   process.once(signal, async () => {
     await worker.dispose()
     process.exit(0)

@@ -3,9 +3,9 @@
 //
 //     node measured.mjs FOLDER STATE PORT [--inspect PORT] [--awake]
 //
-// FOLDER and STATE are those of dev.mjs, which has filled STATE before. It prints its multiaddr; then, for each line on stdin, what
-// was counted since the line before. It goes when stdin ends. With --inspect memory is sampled all the time; with --awake no
-// object ever sleeps.
+// FOLDER and STATE are those of dev.mjs; the bucket is filled before. It prints its multiaddr; then, for each line on stdin, what was
+// counted since the line before. It goes when stdin ends. An identity may be in the environment. With --inspect memory is
+// sampled all the time; with --awake no object ever sleeps.
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
@@ -93,7 +93,11 @@ const entry = `
   }
 `
 
-const variables = { HOVERBOARD_IDENTITY: identity, HOVERBOARD_MODE: 'object', ...(values.awake && { MEASURED_AWAKE: '1' }) }
+const variables = {
+  HOVERBOARD_IDENTITY: process.env.HOVERBOARD_DEV_IDENTITY ?? identity,
+  HOVERBOARD_MODE: 'object',
+  ...(values.awake && { MEASURED_AWAKE: '1' })
+}
 const { worker, url } = await start({
   folder,
   state,

@@ -99,6 +99,14 @@ function close (socket) {
   }
 }
 
+/** Called by the instance for a socket that lives in no object: when the instance is lost, nobody else will close it. */
+export function adopt (socket) {
+  const owner = instance()
+  socket.addEventListener('message', () => {
+    if (owner.isLost) socket.close(1012, 'the Worker was restarted')
+  })
+}
+
 /** The instance to enter, made if there is none. */
 export function instance () {
   current ??= new Instance()

@@ -9,13 +9,13 @@ use std::sync::{Arc, LazyLock};
 use hoverboard_dag::{Sha256, Software};
 use hoverboard_wire::aead::{Aead, Forged, Key, Portable, TAG_LEN, Tag};
 
-/// Frames of this many bytes and more are sealed and opened by the platform. In ms/MiB, wasm against `node:crypto`: 3.0 and 7.5
-/// at 1 KiB, 2.5 and 2.5 at 4 KiB, 2.5 and 0.5 at 64 KiB.
+/// Frames of this many bytes and more are sealed and opened by the platform. In ms/MiB, wasm against `node:crypto`: 3.0 and 8.4
+/// at 1 KiB, 2.9 and 4.3 at 2 KiB, 2.9 and 2.5 at 4 KiB, 2.9 and 0.75 at 64 KiB.
 const SEAL_BY_NODE: usize = 4 * 1024;
 
-/// Blocks of this many bytes and more are hashed by the platform. In ms/MiB, wasm against `node:crypto`: 3.5 and 4.5 at
-/// 512 B, 3.0 and 2.5 at 1 KiB, 3.0 and 0.5 at 256 KiB.
-const HASH_BY_NODE: usize = 1024;
+/// Blocks of this many bytes and more are hashed by the platform. In ms/MiB, wasm against `node:crypto`: 3.1 and 3.8 at
+/// 1 KiB, 3.1 and 1.6 at 2 KiB, 2.9 and 0.6 at 256 KiB.
+const HASH_BY_NODE: usize = 2 * 1024;
 
 /// What `js/platform.js` makes of `node:crypto`.
 mod node {

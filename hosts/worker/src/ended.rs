@@ -38,6 +38,15 @@ impl Ended {
         }
     }
 
+    /// What the peer is told, in the 123 bytes that a close frame has for it.
+    pub(crate) fn told(&self) -> String {
+        let mut text = self.to_string();
+        while text.len() > 123 {
+            text.pop();
+        }
+        text
+    }
+
     /// Whether the peer did what no peer should.
     pub(crate) fn is_fault(&self) -> bool {
         matches!(self, Self::Session(_) | Self::Text | Self::Memory)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hoverboard_peer::{Bounds, wire};
 use hoverboard_store::CarCid;
-use hoverboard_store::ledger::Ledger;
+use hoverboard_store::ledger::{Budget, Ledger};
 use hoverboard_store::library::{self, Library, Observer};
 use libp2p_identity::PeerId;
 use worker::Env;
@@ -25,6 +25,9 @@ const MAX_UNSENT: usize = 24 * 1024 * 1024;
 /// Bytes of unfinished messages of all peers of an instance.
 const MAX_UNFINISHED: usize = 16 * 1024 * 1024;
 
+/// Requests of an event that are kept for the memory of peers.
+const ASIDE: u64 = 6;
+
 /// Memory for the indexes of an object, in bytes.
 const INDEX_BYTES: usize = 12 * 1024 * 1024;
 
@@ -36,12 +39,17 @@ pub(crate) struct Host {
     pub(crate) config: Config,
     pub(crate) sessions: Arc<hoverboard_peer::Config>,
     pub(crate) bounds: Arc<Bounds>,
+    /// What is about to be sent: one session at a time.
+    pub(crate) out: RefCell<Vec<u8>>,
 }
 
 /// What the peers of one object share, or the one peer of a connection.
 pub(crate) struct Desk {
     pub(crate) host: Rc<Host>,
     pub(crate) ledger: Ledger,
+    /// For the memory of peers, so that the reads do not take the last request: what was read has to be remembered most when
+    /// a budget ends.
+    aside: Ledger,
     pub(crate) library: Arc<Library>,
     memory: Memory,
 }
@@ -75,7 +83,7 @@ impl Host {
         };
         let sessions = Arc::new(hoverboard_peer::Config { wire: Arc::new(wire), engine, serve: true });
         let bounds = Arc::new(Bounds::new(MAX_UNSENT, MAX_UNFINISHED));
-        Self { config, sessions, bounds }
+        Self { config, sessions, bounds, out: RefCell::default() }
     }
 
     /// Whether a peer's memory is asked before its wants are looked up: it costs little and misses nothing, where it is an
@@ -87,7 +95,9 @@ impl Host {
 
 impl Desk {
     pub(crate) fn new(host: Rc<Host>, env: &Env) -> worker::Result<Self> {
-        let ledger = Ledger::new(host.config.budget());
+        let budget = host.config.budget();
+        let ledger = Ledger::new(Budget { requests: budget.requests - ASIDE, ..budget });
+        let aside = Ledger::new(Budget { requests: ASIDE, waiting: 1, ..budget });
         let bucket = bucket::open(env, &host.config)?;
         let library = library::Config {
             index_bytes: INDEX_BYTES,
@@ -96,20 +106,26 @@ impl Desk {
         };
         let library = Library::new(bucket, library);
         let memory = Memory::of(env, &host.config);
-        Ok(Self { host, ledger, library, memory })
+        Ok(Self { host, ledger, aside, library, memory })
     }
 
-    /// Which CARs a peer was reading when it was last here; none if that cannot be found out now.
-    pub(crate) async fn recall(&self, peer: Option<PeerId>) -> Vec<CarCid> {
+    /// A new event begins.
+    pub(crate) fn begin_event(&self) {
+        self.ledger.begin_event();
+        self.aside.begin_event();
+    }
+
+    /// Which CARs a peer was reading when it was last here; `None` if that cannot be found out now.
+    pub(crate) async fn recall(&self, peer: Option<PeerId>) -> Option<Vec<CarCid>> {
         match peer {
-            Some(peer) => self.memory.recall(&self.ledger, peer).await,
-            None => Vec::new(),
+            Some(peer) => self.memory.recall(&self.aside, peer).await,
+            None => Some(Vec::new()),
         }
     }
 
-    /// Remembers them.
-    pub(crate) async fn remember(&self, peer: PeerId, cars: &[CarCid]) {
-        self.memory.remember(&self.ledger, peer, cars).await;
+    /// Remembers them; `false` if that failed.
+    pub(crate) async fn remember(&self, peer: PeerId, cars: &[CarCid]) -> bool {
+        self.memory.remember(&self.aside, peer, cars).await
     }
 }
 

@@ -106,11 +106,6 @@ impl Kept {
         Some(parts)
     }
 
-    /// The generation of the form that was last made.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
-    }
-
     /// Keeps the first part of a session whose other parts were [spilled](spill).
     pub(crate) fn settle(&mut self, socket: &WebSocket, deadline: Duration, first: &[u8]) -> worker::Result<()> {
         attach(socket, deadline, first)?;

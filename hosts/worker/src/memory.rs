@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use futures_util::future::{Either, select};
+
 use hoverboard_store::CarCid;
 use hoverboard_store::ledger::{Kind, Ledger};
 use hoverboard_store::memory::{decode, encode};
@@ -13,13 +15,16 @@ use libp2p_identity::PeerId;
 use worker::js_sys::Uint8Array;
 use worker::kv::KvStore;
 use worker::{
-    DurableObject, Env, Method, ObjectNamespace, Request, RequestInit, Response, Result, State, durable_object,
+    Delay, DurableObject, Env, Method, ObjectNamespace, Request, RequestInit, Response, Result, State, durable_object,
 };
 
 use crate::config::{Config, Mode};
 
 /// How long a peer is remembered.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3_600);
+
+/// How long the memory of a peer may take to answer.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Peers that an instance remembers by itself, in plain mode; the oldest goes first.
 const RECENT: usize = 256;
@@ -48,20 +53,21 @@ impl Memory {
         }
     }
 
-    /// What is remembered of a peer; nothing if it cannot be asked.
-    pub(crate) async fn recall(&self, ledger: &Ledger, peer: PeerId) -> Vec<CarCid> {
-        let lately = LATELY.with_borrow(|lately| lately.get(&peer).map(|(_, cars)| cars.clone()));
-        let bytes = match lately {
-            Some(bytes) => Some(bytes),
-            None => match self.ask(ledger, peer).await {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    warn("recall", &error);
-                    None
-                }
-            },
-        };
-        bytes.and_then(|bytes| decode(&bytes).ok()).unwrap_or_default()
+    /// What is remembered of a peer; `None` if it could not be asked.
+    pub(crate) async fn recall(&self, ledger: &Ledger, peer: PeerId) -> Option<Vec<CarCid>> {
+        // An object knows better than this instance, which may not have seen the peer last.
+        if !matches!(self, Self::Objects(_))
+            && let Some(bytes) = LATELY.with_borrow(|lately| lately.get(&peer).map(|(_, cars)| cars.clone()))
+        {
+            return decode(&bytes).ok();
+        }
+        match within(self.ask(ledger, peer)).await {
+            Ok(bytes) => Some(bytes.and_then(|bytes| decode(&bytes).ok()).unwrap_or_default()),
+            Err(error) => {
+                warn("recall", &error);
+                None
+            }
+        }
     }
 
     async fn ask(&self, ledger: &Ledger, peer: PeerId) -> Result<Option<Vec<u8>>> {
@@ -79,8 +85,8 @@ impl Memory {
         }
     }
 
-    /// Remembers what a peer is reading.
-    pub(crate) async fn remember(&self, ledger: &Ledger, peer: PeerId, cars: &[CarCid]) {
+    /// Remembers what a peer is reading; `false` if that failed.
+    pub(crate) async fn remember(&self, ledger: &Ledger, peer: PeerId, cars: &[CarCid]) -> bool {
         let bytes = encode(cars.iter());
         LATELY.with_borrow_mut(|lately| {
             let serial = lately.values().map(|(serial, _)| *serial).max().unwrap_or(0) + 1;
@@ -91,9 +97,11 @@ impl Memory {
                 lately.remove(&oldest);
             }
         });
-        if let Err(error) = self.tell(ledger, peer, &bytes).await {
-            warn("remember", &error);
+        let told = within(self.tell(ledger, peer, &bytes)).await;
+        if let Err(error) = &told {
+            warn("remember", error);
         }
+        told.is_ok()
     }
 
     async fn tell(&self, ledger: &Ledger, peer: PeerId, bytes: &[u8]) -> Result<()> {
@@ -146,6 +154,14 @@ impl DurableObject for PeerMemory {
     async fn alarm(&self) -> Result<Response> {
         self.state.storage().delete_all().await?;
         Response::empty()
+    }
+}
+
+/// A call that has to be over soon: whoever waits for it holds up an event.
+async fn within<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    match select(std::pin::pin!(call), Delay::from(PATIENCE)).await {
+        Either::Left((done, _)) => done,
+        Either::Right(_) => Err(worker::Error::RustError(format!("no answer within {PATIENCE:?}"))),
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Peers {
     alarm: Cell<Alarm>,
     /// Events that wait for reads.
     pumps: Cell<usize>,
+    /// A peer has used its part of what the event may spend: another event is needed.
+    starved: Cell<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,7 @@ impl DurableObject for Peers {
             peers: RefCell::default(),
             alarm: Cell::new(Alarm::Unknown),
             pumps: Cell::new(0),
+            starved: Cell::new(false),
         }
     }
 
@@ -86,9 +89,12 @@ impl DurableObject for Peers {
 
     async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
         let Some(peer) = self.find(&socket).await else { return Ok(()) };
-        self.turn(&peer, |peer| match message {
-            WebSocketIncomingMessage::Binary(mut bytes) => peer.receive(&mut bytes, now()),
-            WebSocketIncomingMessage::String(_) => Err(Ended::Text),
+        self.turn(&peer, |peer| {
+            peer.nudged = true;
+            match message {
+                WebSocketIncomingMessage::Binary(mut bytes) => peer.receive(&mut bytes, now()),
+                WebSocketIncomingMessage::String(_) => Err(Ended::Text),
+            }
         })
         .await;
         self.settle(&[peer]).await;
@@ -109,12 +115,16 @@ impl DurableObject for Peers {
     async fn alarm(&self) -> Result<Response> {
         self.alarm.set(Alarm::None);
         let mut due = Vec::new();
+        let mut later: Option<Duration> = None;
         for socket in self.state.get_websockets() {
             let known = self.peers.borrow().get(&self.tag(&socket)).cloned();
-            let peer = match known {
-                Some(peer) => Some(peer),
-                None if self.is_due(&socket) => self.find(&socket).await,
-                None => None,
+            let peer = match (known, sleeps_until(&socket)) {
+                (Some(peer), _) => Some(peer),
+                (None, Some(deadline)) if deadline > now() => {
+                    later = later.into_iter().chain([deadline]).min();
+                    None
+                }
+                (None, _) => self.find(&socket).await,
             };
             due.extend(peer);
         }
@@ -122,6 +132,9 @@ impl DurableObject for Peers {
             self.turn(peer, |peer| peer.wake(now())).await;
         }
         self.settle(&due).await;
+        if let Some(later) = later {
+            self.ring(later).await;
+        }
         Response::empty()
     }
 }
@@ -141,11 +154,6 @@ impl Peers {
         self.state.get_tags(socket).into_iter().next().unwrap_or_default()
     }
 
-    /// Whether a session that sleeps has to be woken, or can never be.
-    fn is_due(&self, socket: &WebSocket) -> bool {
-        !matches!(Attached::read(socket), Ok(Some(attached)) if attached.deadline > now())
-    }
-
     /// The peer on `socket`, thawed if it slept. `None` if its session cannot go on: the socket is closed then.
     async fn find(&self, socket: &WebSocket) -> Option<Shared> {
         let id = self.tag(socket);
@@ -153,15 +161,15 @@ impl Peers {
             return Some(peer.clone());
         }
         match self.thaw(socket, id.clone()).await {
+            // Another event may have thawed it meanwhile: there is one session on a socket.
             Ok(peer) => {
-                let peer = Rc::new(RefCell::new(peer));
-                self.peers.borrow_mut().insert(id, peer.clone());
-                Some(peer)
+                let peer = || Rc::new(RefCell::new(peer));
+                Some(self.peers.borrow_mut().entry(id).or_insert_with(peer).clone())
             }
             Err(ended) => {
                 let line = serde_json::json!({ "event": "not thawed", "reason": ended.to_string() });
                 worker::console_warn!("{line}");
-                let _ = socket.close(Some(ended.code()), Some(ended.to_string()));
+                let _ = socket.close(Some(ended.code()), Some(ended.told()));
                 None
             }
         }
@@ -178,9 +186,11 @@ impl Peers {
     async fn turn(&self, peer: &Shared, act: impl FnOnce(&mut Peer) -> std::result::Result<(), Ended>) {
         let done = {
             let mut peer = peer.borrow_mut();
+            if peer.ended {
+                return;
+            }
             let done = act(&mut peer).and_then(|()| peer.turn(now()));
             if done.is_ok() {
-                peer.nudged = true;
                 if let Some(waker) = peer.waker.take() {
                     waker.wake();
                 }
@@ -204,8 +214,9 @@ impl Peers {
         if self.desk().is_ok_and(|desk| desk.host.config.debug_forget) {
             // What would be lost when the object sleeps is lost now.
             self.peers.borrow_mut().retain(|_, peer| {
+                let in_use = Rc::strong_count(peer) > 1 + peers.iter().filter(|other| Rc::ptr_eq(other, peer)).count();
                 let peer = peer.borrow();
-                peer.pumping || peer.kept.is_running()
+                in_use || peer.pumping || peer.kept.is_running()
             });
         }
     }
@@ -224,7 +235,8 @@ impl Peers {
         if self.pumps.replace(self.pumps.get() + 1) == 0
             && let Ok(desk) = self.desk()
         {
-            desk.ledger.begin_event();
+            self.starved.set(false);
+            desk.begin_event();
         }
         let ended = self.read(peer).await;
         self.pumps.set(self.pumps.get() - 1);
@@ -237,6 +249,10 @@ impl Peers {
         match ended {
             Ok(()) => self.remember(peer).await,
             Err(ended) => self.end(peer, &ended).await,
+        }
+        // The next event has a budget of its own once the last reader of this one is done.
+        if self.pumps.get() == 0 && self.starved.replace(false) {
+            self.ring(now() + PAUSE).await;
         }
     }
 
@@ -261,11 +277,11 @@ impl Peers {
             match reads.await? {
                 Reads::Moved => peer.borrow_mut().keep(now())?,
                 Reads::Spent => {
-                    self.ring(now() + PAUSE).await;
+                    self.starved.set(true);
                     return Ok(());
                 }
                 Reads::Quiet if peer.borrow().must_recall() => {}
-                Reads::Quiet if !peer.borrow().waits() || !nudged(peer).await => return Ok(()),
+                Reads::Quiet if self.starved.get() || !peer.borrow().waits() || !nudged(peer).await => return Ok(()),
                 Reads::Quiet => {}
             }
         }
@@ -274,8 +290,10 @@ impl Peers {
     /// Remembers which CARs are read for a peer, so that it finds its place when it comes back.
     async fn remember(&self, peer: &Shared) {
         let news = peer.borrow_mut().take_news();
-        if let (Some((id, cars)), Ok(desk)) = (news, self.desk()) {
-            desk.remember(id, &cars).await;
+        if let (Some((id, cars)), Ok(desk)) = (news, self.desk())
+            && !desk.remember(id, &cars).await
+        {
+            peer.borrow_mut().put_news_back();
         }
     }
 
@@ -289,18 +307,20 @@ impl Peers {
             let Some(parts) = peer.freeze().and_then(|bytes| peer.kept.split(bytes)) else { return };
             parts
         };
-        let (id, generation) = {
+        let (id, version) = {
             let peer = peer.borrow();
-            (peer.kept.id().to_owned(), peer.kept.generation())
+            (peer.kept.id().to_owned(), peer.version())
         };
         let spilled = spill(&self.state, &id, &parts).await;
         let mut peer = peer.borrow_mut();
-        // What happened meanwhile has made these parts old.
-        if spilled.is_ok() && !peer.ended && peer.kept.generation() == generation && !peer.nudged {
-            let deadline = peer.deadline_or_far(now());
+        // What happened meanwhile has made these parts old: they must never be thawed.
+        if spilled.is_ok() && !peer.ended && !peer.pumping && peer.version() == version {
+            let deadline = peer.kept_deadline(now());
             let Peer { kept, socket, .. } = &mut *peer;
-            if let (Some(first), Ok(())) = (parts.first(), Ok::<_, ()>(())) {
-                let _ = kept.settle(socket, deadline, first);
+            if let Some(first) = parts.first()
+                && let Err(error) = kept.settle(socket, deadline, first)
+            {
+                worker::console_warn!("{}", serde_json::json!({ "event": "attachment", "error": error.to_string() }));
             }
         }
     }
@@ -313,8 +333,10 @@ impl Peers {
                 return;
             }
             peer.log(ended);
-            // The peer may have closed it before.
-            let _ = peer.socket.close(Some(ended.code()), Some(ended.to_string()));
+            // The peer may have closed it before, and then neither is heard. What still comes finds no session to thaw.
+            let Peer { kept, socket, .. } = &mut *peer;
+            let _ = kept.run(socket);
+            let _ = socket.close(Some(ended.code()), Some(ended.told()));
             self.peers.borrow_mut().remove(peer.kept.id());
             if let Some(waker) = peer.waker.take() {
                 waker.wake();
@@ -374,6 +396,11 @@ impl Peers {
             worker::console_warn!("{}", serde_json::json!({ "event": "alarm", "error": error.to_string() }));
         }
     }
+}
+
+/// Until when the session on a socket sleeps; `None` if it can never be woken, or has to be at once.
+fn sleeps_until(socket: &WebSocket) -> Option<Duration> {
+    Attached::read(socket).ok().flatten().map(|attached| attached.deadline)
 }
 
 /// Waits a moment for the peer to do something; `false` if it did not.

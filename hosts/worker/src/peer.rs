@@ -32,6 +32,9 @@ const KEPT: usize = 12 * 1024;
 /// What a want takes in a frozen session, in bytes.
 const WANT_SIZE: usize = 48;
 
+/// How often a memory that fails is asked.
+const RECALLS: u32 = 3;
+
 /// The deadline of a session that has none.
 const FAR: Duration = Duration::from_secs(3_600);
 
@@ -43,8 +46,14 @@ pub(crate) struct Peer {
     pub(crate) ended: bool,
     /// Whether an event waits for reads of this peer.
     pub(crate) pumping: bool,
-    /// Something happened that the event may wait for.
+    /// The peer did something that an event may wait for.
     pub(crate) nudged: bool,
+    /// Goes up whenever the session changes: what was frozen before is old then.
+    version: u64,
+    /// A ping is behind all that was sent.
+    probed: bool,
+    /// There are CARs that the peer's memory does not know of.
+    news: bool,
     /// What wakes that event.
     pub(crate) waker: Option<Waker>,
     session: Session,
@@ -57,8 +66,9 @@ pub(crate) struct Peer {
     recall: Recall,
     /// Lookups that found nothing before the peer's memory was asked.
     missed: Vec<u64>,
+    /// How often the memory could not be asked.
+    recalls: u32,
     host: Rc<Host>,
-    out: Vec<u8>,
 }
 
 /// Whether it is known which CARs the peer was reading when it was last here.
@@ -93,6 +103,9 @@ impl Peer {
             ended: false,
             pumping: false,
             nudged: false,
+            version: 0,
+            probed: false,
+            news: false,
             waker: None,
             session,
             library: desk.library.clone(),
@@ -103,8 +116,8 @@ impl Peer {
             next_lookup: 0,
             recall,
             missed: Vec::new(),
+            recalls: 0,
             host,
-            out: Vec::new(),
         }
     }
 
@@ -124,7 +137,9 @@ impl Peer {
     /// Takes a message of the peer's.
     pub(crate) fn receive(&mut self, bytes: &mut [u8], now: Duration) -> Result<(), Ended> {
         self.account.charge(&Work { sealed: bytes.len() as u64, frames: 1, ..Work::default() });
+        self.version += 1;
         let result = self.session.receive(bytes, now);
+        self.forget_cancelled();
         while let Some(event) = self.session.next_event() {
             if let Event::Connected(_) = event {
                 self.account.charge(&Work { handshakes: 1, ..Work::default() });
@@ -133,9 +148,22 @@ impl Peer {
         Ok(result?)
     }
 
+    /// What the peer does not want any more is not read.
+    fn forget_cancelled(&mut self) {
+        let session = &self.session;
+        let before = self.lookups.len();
+        self.lookups.retain(|_, (ticket, ..)| session.is_open(*ticket));
+        if self.lookups.len() < before {
+            let lookups = &self.lookups;
+            self.reader.retain(|key| lookups.contains_key(&key));
+            self.missed.retain(|key| lookups.contains_key(key));
+        }
+    }
+
     /// Acts on a deadline that may have passed.
     pub(crate) fn wake(&mut self, now: Duration) -> Result<(), Ended> {
         if self.session.deadline().is_some_and(|deadline| deadline <= now) {
+            self.version += 1;
             self.session.wake(now)?;
         }
         Ok(())
@@ -146,9 +174,9 @@ impl Peer {
         self.session.deadline()
     }
 
-    /// The same, and something far away where there is none.
-    pub(crate) fn deadline_or_far(&self, now: Duration) -> Duration {
-        self.deadline().unwrap_or(now + FAR)
+    /// The same, for who finds the session as it is kept: at once, if there is something to be read.
+    pub(crate) fn kept_deadline(&self, now: Duration) -> Duration {
+        if self.session.wants() > 0 { now } else { self.deadline().unwrap_or(now + FAR) }
     }
 
     /// Hands new wants to the reader and sends what there is to send.
@@ -166,22 +194,34 @@ impl Peer {
         }
         self.library.set_now(now);
         self.session.set_unproven(self.held.allowance() as u64);
-        loop {
-            self.out.clear();
-            self.session.transmit(&mut self.out, MESSAGE, now)?;
-            if self.out.is_empty() {
-                break;
-            }
-            self.kept.run(&self.socket)?;
-            self.socket.send_with_bytes(&self.out)?;
-            self.account.charge(&Work { sealed: self.out.len() as u64, frames: 1, ..Work::default() });
-        }
-        // What a message took is not kept for a peer that may be silent for an hour.
-        if self.out.capacity() > MESSAGE / 16 && self.reader.is_idle() {
-            self.out = Vec::new();
+        self.send(now)?;
+        // The last bytes have no ping behind them yet, and nothing more is coming that would bring one.
+        if self.session.wants() == 0 && self.session.unsent() == 0 && self.session.unproven() > 0 && !self.probed {
+            self.probed = true;
+            self.session.probe(now)?;
+            self.send(now)?;
         }
         let unsent = self.session.unsent() + self.session.unproven() as usize;
         if self.held.update(unsent, self.session.unfinished()) { Ok(()) } else { Err(Ended::Memory) }
+    }
+
+    fn send(&mut self, now: Duration) -> Result<(), Ended> {
+        let mut out = self.host.out.borrow_mut();
+        loop {
+            out.clear();
+            let unproven = self.session.unproven();
+            self.session.transmit(&mut out, MESSAGE, now)?;
+            if out.is_empty() {
+                return Ok(());
+            }
+            self.version += 1;
+            if self.session.unproven() > unproven {
+                self.probed = false;
+            }
+            self.kept.run(&self.socket)?;
+            self.socket.send_with_bytes(&*out)?;
+            self.account.charge(&Work { sealed: out.len() as u64, frames: 1, ..Work::default() });
+        }
     }
 
     /// Takes what the reads have come to, and sends it. `Pending` while they are under way.
@@ -248,8 +288,13 @@ impl Peer {
             && if self.host.recalls_first() { self.session.wants() > 0 } else { !self.missed.is_empty() }
     }
 
-    /// What the peer's memory said.
-    pub(crate) fn recalled(&mut self, cars: Vec<CarCid>) {
+    /// What the peer's memory said, or that it could not be asked: it will be asked again, but not for ever.
+    pub(crate) fn recalled(&mut self, cars: Option<Vec<CarCid>>) {
+        if cars.is_none() && self.recalls < RECALLS {
+            self.recalls += 1;
+            return;
+        }
+        let cars = cars.unwrap_or_default();
         self.recall = Recall::Done;
         let missed = std::mem::take(&mut self.missed);
         if cars.is_empty() {
@@ -258,6 +303,7 @@ impl Peer {
             }
             return;
         }
+        self.news |= self.reader.cars_changed();
         // Where it was reading counts more than what was found since.
         let cars = cars.into_iter().chain(self.reader.cars().copied()).collect();
         self.reader = Reader::new(self.library.clone(), self.account.clone(), cars);
@@ -269,7 +315,18 @@ impl Peer {
     /// The CARs to be remembered, if there are new ones.
     pub(crate) fn take_news(&mut self) -> Option<(PeerId, Vec<CarCid>)> {
         let peer = self.session.peer()?;
-        self.reader.cars_changed().then(|| (peer, self.reader.cars().copied().collect()))
+        self.news |= self.reader.cars_changed();
+        std::mem::take(&mut self.news).then(|| (peer, self.reader.cars().copied().collect()))
+    }
+
+    /// They could not be remembered.
+    pub(crate) fn put_news_back(&mut self) {
+        self.news = true;
+    }
+
+    /// How often the session has changed.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
     }
 
     /// Takes no new wants, and finishes what was begun: what is still to be read is not, and the peer will ask again.
@@ -308,7 +365,7 @@ impl Peer {
         let wants = self.session.wants() * WANT_SIZE;
         let small = wants + self.session.unsent() + self.session.unfinished() < KEPT;
         if let Some(bytes) = small.then(|| self.freeze()).flatten() {
-            let deadline = self.deadline_or_far(now);
+            let deadline = self.kept_deadline(now);
             if self.kept.freeze(&self.socket, deadline, bytes)? {
                 return Ok(());
             }

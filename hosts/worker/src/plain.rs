@@ -3,11 +3,13 @@
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use futures_util::{FutureExt as _, StreamExt as _};
 use hoverboard_peer::Session;
+use wasm_bindgen::prelude::wasm_bindgen;
 use worker::js_sys::Uint8Array;
 use worker::{Delay, WebSocket, WebsocketEvent};
 
@@ -21,6 +23,12 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a session whose budget is spent may take to finish what it has begun.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+#[wasm_bindgen(raw_module = "./instance.js")]
+extern "C" {
+    /// Has the socket closed when this instance is lost.
+    fn adopt(socket: &worker::web_sys::WebSocket);
+}
 
 /// Bytes of a message that are looked at together.
 const PIECE: u32 = 1024 * 1024;
@@ -43,11 +51,12 @@ pub(crate) async fn serve(desk: Rc<Desk>, socket: WebSocket) {
     let mut peer = Peer::new(&desk, socket.clone(), Kept::new(String::new()), session, None);
     let ended = run(&desk, &mut peer, &socket).await.err().unwrap_or(Ended::ByPeer);
     if let Some((id, cars)) = peer.take_news() {
-        desk.remember(id, &cars).await;
+        // There is no later occasion.
+        let _ = desk.remember(id, &cars).await;
     }
     peer.log(&ended);
     // The peer may have closed it before.
-    let _ = socket.close(Some(ended.code()), Some(ended.to_string()));
+    let _ = socket.close(Some(ended.code()), Some(ended.told()));
 }
 
 /// Takes a message a piece at a time: what the instance's memory once grew to it keeps.
@@ -60,8 +69,11 @@ fn receive(peer: &mut Peer, message: &Uint8Array) -> Result<(), Ended> {
 }
 
 async fn run(desk: &Desk, peer: &mut Peer, socket: &WebSocket) -> Result<(), Ended> {
+    adopt(socket.as_ref());
     let mut events = socket.events()?;
     let mut farewell: Option<Duration> = None;
+    // The reads have nothing to do until the peer does something.
+    let mut quiet = false;
     peer.turn(now())?;
     loop {
         if farewell.is_none() && peer.must_recall() {
@@ -69,11 +81,13 @@ async fn run(desk: &Desk, peer: &mut Peer, socket: &WebSocket) -> Result<(), End
             peer.recalled(cars);
             peer.turn(now())?;
         }
-        let time = [peer.deadline(), farewell, peer.waits().then(|| now() + GRACE)].into_iter().flatten().min();
+        let grace = (quiet && peer.waits()).then(|| now() + GRACE);
+        let time = [peer.deadline(), farewell, grace].into_iter().flatten().min();
+        let was_quiet = quiet;
         let next = {
             let reads = std::future::poll_fn(|cx| match peer.poll_reads(cx, now()) {
                 // Until the peer wants more, or proves that it received what was sent.
-                std::task::Poll::Ready(Ok(Reads::Quiet)) => std::task::Poll::Pending,
+                Poll::Ready(Ok(Reads::Quiet)) if was_quiet => Poll::Pending,
                 reads => reads,
             });
             let mut reads = pin!(async { if farewell.is_some() { std::future::pending().await } else { reads.await } });
@@ -87,6 +101,7 @@ async fn run(desk: &Desk, peer: &mut Peer, socket: &WebSocket) -> Result<(), End
                 Either::Right(_) => Next::Time,
             }
         };
+        quiet = matches!(next, Next::Reads(Ok(Reads::Quiet)));
         match next {
             Next::Socket(None | Some(Ok(WebsocketEvent::Close(_)))) => return Err(Ended::ByPeer),
             Next::Socket(Some(Err(error))) => return Err(error.into()),
@@ -106,7 +121,9 @@ async fn run(desk: &Desk, peer: &mut Peer, socket: &WebSocket) -> Result<(), End
             }
             Next::Time => {
                 peer.wake(now())?;
-                peer.let_go();
+                if was_quiet {
+                    peer.let_go();
+                }
             }
         }
         peer.turn(now())?;

@@ -6,6 +6,7 @@
 mod kubo;
 mod process;
 mod report;
+mod worker;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -26,10 +27,13 @@ enum What {
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
+    /// The Worker in workerd, against what the platform itself costs.
+    Worker(worker::Options),
 }
 
 pub(crate) fn run(cache: &Cache, options: &Options) -> Result<()> {
-    match options.what {
-        What::Kubo { rounds } => kubo::run(cache, rounds.max(1)),
+    match &options.what {
+        What::Kubo { rounds } => kubo::run(cache, *rounds.max(&1)),
+        What::Worker(options) => worker::run(cache, options),
     }
 }

@@ -138,7 +138,7 @@ pub(crate) fn serve_worker(
 }
 
 /// A port that nobody listens on at the moment.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 

@@ -34,10 +34,26 @@ impl Alive {
         Arc::new(Self { bytes: AtomicUsize::new(0), limit })
     }
 
-    fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Room> {
+    fn take(&self, bytes: usize) -> bool {
         let more = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.limit);
-        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Room { alive: Arc::clone(self), bytes })
+        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn room(self: &Arc<Self>) -> Room {
+        Room { alive: Arc::clone(self), bytes: 0 }
+    }
+}
+
+impl Room {
+    /// Makes it so many bytes, and says whether there are so many.
+    fn resize(&mut self, bytes: usize) -> bool {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) if !self.alive.take(more) => return false,
+            Some(_) => {}
+            None => drop(self.alive.bytes.fetch_sub(self.bytes - bytes, Ordering::Relaxed)),
+        }
+        self.bytes = bytes;
+        true
     }
 }
 
@@ -48,7 +64,8 @@ impl Drop for Room {
 }
 
 impl Library {
-    /// A CAR as a whole, which is at most [`Config::whole_car`](super::Config::whole_car) long.
+    /// A CAR as a whole, which is at most [`Config::whole_car`](super::Config::whole_car) long, and about `length`. It is
+    /// asked for only once there is room for that.
     ///
     /// # Errors
     ///
@@ -56,6 +73,7 @@ impl Library {
     pub(crate) fn whole(
         self: &Arc<Self>,
         car: CarCid,
+        length: u64,
         account: &Account,
     ) -> BoxFuture<'static, Result<Arc<Whole>, Failure>> {
         if let Some(whole) = self.cached_whole(&car) {
@@ -64,7 +82,7 @@ impl Library {
         let (library, account) = (Arc::clone(self), account.clone());
         let load = self.wholes.join(car, || {
             async move {
-                let whole = Arc::new(library.read_whole(car, &account).await?);
+                let whole = Arc::new(library.read_whole(car, length, &account).await?);
                 let mut shelves = library.shelves.lock();
                 let until = shelves.now.saturating_add(library.config.listing_life);
                 shelves.wholes.insert(car, (until, Arc::clone(&whole)), whole.bytes.len());
@@ -87,24 +105,30 @@ impl Library {
         None
     }
 
-    async fn read_whole(&self, car: CarCid, account: &Account) -> Result<Whole, Failure> {
+    async fn read_whole(&self, car: CarCid, length: u64, account: &Account) -> Result<Whole, Failure> {
+        let mut room = self.alive.room();
+        self.make_room(&mut room, length)?;
         let mut opened = self.open_car(car, 0..self.config.whole_car, account).await?;
-        let size = usize::try_from(opened.size).map_err(|_| Failure::NoRoom)?;
         if opened.size > self.config.whole_car {
             return Err(Failure::NoRoom);
         }
-        let room = loop {
-            match self.alive.reserve(size) {
-                Some(room) => break room,
-                None if self.shelves.lock().wholes.remove_oldest() => {}
-                None => return Err(Failure::NoRoom),
-            }
-        };
+        let size = self.make_room(&mut room, opened.size)?;
         let mut bytes = Vec::with_capacity(size);
         opened.body.read(&mut bytes, size).await?;
         if bytes.len() != size {
             return Err(Failure::failed("the answer is another range than was asked for"));
         }
         Ok(Whole { bytes: bytes.into(), _room: room })
+    }
+
+    /// Makes room for so many bytes: what is only in the cache gives way.
+    fn make_room(&self, room: &mut Room, bytes: u64) -> Result<usize, Failure> {
+        let bytes = usize::try_from(bytes).map_err(|_| Failure::NoRoom)?;
+        while !room.resize(bytes) {
+            if !self.shelves.lock().wholes.remove_oldest() {
+                return Err(Failure::NoRoom);
+            }
+        }
+        Ok(bytes)
     }
 }

@@ -171,12 +171,12 @@ impl Reader {
             self.whole.push((run.car, whole));
             return;
         }
-        let whole = self.is_better_whole(run.car);
+        let whole = self.length_if_better_whole(run.car);
         if let Some(car) = self.cars.get_mut(run.car) {
             car.reads += 1;
         }
-        if whole {
-            self.loading.push((run.car, self.library.whole(cid, &self.account)));
+        if let Some(length) = whole {
+            self.loading.push((run.car, self.library.whole(cid, length, &self.account)));
             return;
         }
         let (library, account) = (Arc::clone(&self.library), self.account.clone());
@@ -184,13 +184,12 @@ impl Reader {
         self.runs.push(Run::new(run, open.boxed()));
     }
 
-    /// Whether a CAR is small enough, and wanted enough, to be read whole.
-    fn is_better_whole(&self, number: u32) -> bool {
-        let Some(car) = self.cars.get(number).filter(|car| !car.streamed) else { return false };
-        let Some(extent) = self.library.cached_index(&car.cid).and_then(|index| index.extent()) else { return false };
-        if extent.saturating_add(car.expected) > self.library.config.whole_car {
-            return false;
-        }
-        extent <= TINY || car.reads > 0 || self.plan.all_in(number, 0..u64::MAX).nth(SEVERAL - 1).is_some()
+    /// About how long a CAR is, if it is small enough and wanted enough to be read whole.
+    fn length_if_better_whole(&self, number: u32) -> Option<u64> {
+        let car = self.cars.get(number).filter(|car| !car.streamed)?;
+        let extent = self.library.cached_index(&car.cid)?.extent()?;
+        let length = extent.saturating_add(car.expected);
+        let wanted = || self.plan.all_in(number, 0..u64::MAX).nth(SEVERAL - 1).is_some();
+        (length <= self.library.config.whole_car && (extent <= TINY || car.reads > 0 || wanted())).then_some(length)
     }
 }

@@ -1,0 +1,38 @@
+// Clients that ask for much, grant 16 MiB each, and never read: what is unsent is bounded, and the others are served meanwhile.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { begin, persist, run, scratch, serve, TRIAL_BENCH } from './lab.mjs'
+
+const CLIENTS = 50
+const MIB = 1024 * 1024
+
+/** What is unsent for all of them by design is 24 MiB, of which each has 64 KiB; the rest is what the runtime takes for that. */
+const MAY_GROW = 80 * MIB
+
+const resident = (pid) => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024
+
+test(`${CLIENTS} clients that never read`, async (t) => {
+  const folder = await scratch(t)
+  const car = join(folder, 'some.car')
+  await run(TRIAL_BENCH, ['generate', '--blocks', '2000', '--size', '65536', car])
+  const { address, workerd } = await serve(t, { cars: [car], folder })
+  // What it takes to serve at all.
+  await persist(address, car, { 'in-flight': 256 })
+  const pid = await workerd()
+  const before = resident(pid)
+  const idlers = begin(TRIAL_BENCH, ['unread', address, '--car', car, '--count', `${CLIENTS}`])
+  t.after(() => idlers.child.kill())
+  const { value } = await idlers.lines.next()
+  assert.equal(value, 'asked', idlers.errors())
+  let most = 0
+  const served = persist(address, car, { 'in-flight': 64 }).then(() => true)
+  while (!await Promise.race([served, pause(100, false)])) most = Math.max(most, resident(pid) - before)
+  const { dials } = await persist(address, car, { 'in-flight': 64 })
+  most = Math.max(most, resident(pid) - before)
+  t.diagnostic(`${(most / MIB).toFixed(0)} MiB more than before`)
+  assert.equal(dials, 1)
+  assert.ok(most <= MAY_GROW, `${(most / MIB).toFixed(0)} MiB more`)
+})

@@ -1,0 +1,115 @@
+//! What a connection costs on which nothing is wanted: kubo and helia are connected to two Workers, one whose object may
+//! sleep between their keep-alives and one whose object never does.
+
+use std::{path::Path, thread, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    Bench,
+    programs::{Counted, Counters, Place},
+};
+use crate::{
+    cache::Cache,
+    interop::{
+        kubo::{Identity, Ports, Repo},
+        process::Daemon,
+        programs::Hoverboard,
+    },
+    setup, shell,
+};
+
+/// How long a Worker is watched before anybody is connected.
+const BEFORE: Duration = Duration::from_secs(10);
+/// How long after both are connected until nothing of the fetch is left.
+const AFTER: Duration = Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(60);
+
+/// One Worker, and what it costs with nobody connected.
+struct Watched {
+    worker: Counted,
+    /// CPU seconds a second.
+    alone: f64,
+}
+
+/// What came in a while, and what it cost.
+struct Span {
+    counters: Counters,
+    /// CPU ms.
+    cpu: f64,
+}
+
+pub(super) fn rows(cache: &Cache, bench: &Bench, hoverboard: &Hoverboard, time: Duration) -> Result<Vec<String>> {
+    let mut asleep = Watched::start(bench, hoverboard, "asleep", &[])?;
+    let mut awake = Watched::start(bench, hoverboard, "awake", &["--awake"])?;
+    let addresses = [asleep.worker.address.clone(), awake.worker.address.clone()];
+    let root = root(hoverboard, &bench.one)?;
+
+    let repo = Repo::init(&setup::kubo::ensure(cache)?, &bench.scratch, "idle", Identity::Ed25519, Ports::Free)?;
+    let kubo = repo.start()?;
+    for address in &addresses {
+        kubo.connect(address)?;
+    }
+    kubo.repo.block(&root, &bench.scratch.join("block"))?;
+    let helia = setup::node::ensure_scripts(cache, "helia")?;
+    let mut helia = Daemon::spawn("helia", helia.script("idle.mjs").arg(&root).args(&addresses), &bench.scratch)?;
+    helia.wait_until(CONNECT, |printed| (printed == "connected").then_some(()))?;
+    thread::sleep(AFTER);
+
+    asleep.begin()?;
+    awake.begin()?;
+    let begun = [asleep.worker.cpu()?, awake.worker.cpu()?];
+    thread::sleep(time);
+    helia.expect_alive()?;
+    let asleep = asleep.span(begun[0], time)?;
+    let awake = awake.span(begun[1], time)?;
+    ensure!(awake.counters.messages > 0 && asleep.counters.wakes > 0, "nothing was heard of kubo and helia");
+
+    let warm = awake.cpu / f64::from(awake.counters.messages);
+    let (messages, wakes) = (f64::from(asleep.counters.messages), f64::from(asleep.counters.wakes));
+    let woken = (asleep.cpu - warm * (messages - wakes)) / wakes;
+    let minutes = time.as_secs_f64() / 60.0;
+    Ok(vec![
+        format!("| kubo and helia, idle: CPU of a message, warm | {warm:.2} ms | ≤ 1 ms |\n"),
+        format!("| the same, from hibernation | {woken:.2} ms | ≤ 5 ms |\n"),
+        format!(
+            "| the same, a minute of both together | {:.0} messages, {:.0} wakes, {:.1} ms | |\n",
+            messages / minutes,
+            wakes / minutes,
+            asleep.cpu / minutes
+        ),
+    ])
+}
+
+/// The root of a CAR.
+fn root(hoverboard: &Hoverboard, car: &Path) -> Result<String> {
+    let listed = shell::read(hoverboard.command(&["ls"]).arg(car))?;
+    let root = listed.lines().find_map(|line| line.trim().strip_prefix("root "));
+    Ok(root.context("the CAR has no root")?.to_owned())
+}
+
+impl Watched {
+    fn start(bench: &Bench, hoverboard: &Hoverboard, name: &str, options: &[&str]) -> Result<Self> {
+        let folder = bench.scratch.join(name);
+        let mut place =
+            Place::fill(folder, std::slice::from_ref(&bench.one), hoverboard, &bench.tools, &bench.scratch)?;
+        place.own_identity(hoverboard)?;
+        let worker = Counted::start(&place, options, &bench.tools, &bench.scratch)?;
+        // What a start leaves behind is not counted.
+        thread::sleep(AFTER);
+        let before = worker.cpu()?;
+        thread::sleep(BEFORE);
+        let alone = (worker.cpu()? - before) / BEFORE.as_secs_f64();
+        Ok(Self { worker, alone })
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.worker.counters()?;
+        Ok(())
+    }
+
+    fn span(&mut self, begun: f64, time: Duration) -> Result<Span> {
+        let cpu = self.worker.cpu()? - begun - self.alone * time.as_secs_f64();
+        Ok(Span { counters: self.worker.counters()?, cpu: cpu * 1e3 })
+    }
+}
