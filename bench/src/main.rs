@@ -105,8 +105,8 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         within: u64,
     },
-    /// Ask for every block of a CAR from many connections, grant 16 MiB on each, and never read; prints a line when all have
-    /// asked, and waits until stdin ends.
+    /// Ask for every block of a CAR from many connections, read some, by which the windows have grown to MiBs, ask for the
+    /// others, and never read again; prints a line when all have asked, and waits until stdin ends.
     Unread {
         /// The server: /ip4/…/tcp/… or /ip4/…/tcp/…/ws
         addr: Multiaddr,
@@ -116,6 +116,9 @@ enum Command {
         /// Connections.
         #[arg(long, default_value_t = 50)]
         count: usize,
+        /// Blocks that each reads.
+        #[arg(long, default_value_t = 128)]
+        read: usize,
     },
     /// Take bytes from a WebSocket on which no protocol is spoken, and print the seconds it took and the bytes that came.
     Drain {
@@ -144,7 +147,7 @@ fn main() -> Result<()> {
             let [patience, within] = [patience, within].map(Duration::from_secs);
             persist::run(&addr, &car, count, Manner { in_flight, frame, message, patience, within })
         }
-        Command::Unread { addr, car, count } => unread(&addr, &car, count),
+        Command::Unread { addr, car, count, read } => unread(&addr, &car, count, read),
         Command::Drain { addr, bytes } => drain(&addr, bytes),
         Command::Idle { addr, count } => idle(&addr, count),
     }
@@ -196,13 +199,15 @@ fn rounds(addr: &Multiaddr, car: &Path, count: usize, rounds: usize, blocks: usi
     Ok(())
 }
 
-fn unread(addr: &Multiaddr, car: &Path, count: usize) -> Result<()> {
+fn unread(addr: &Multiaddr, car: &Path, count: usize, read: usize) -> Result<()> {
     let cids = generate::cids(car)?;
     let (root, others) = cids.split_at(1);
+    let (first, others) = others.split_at(read.min(others.len()));
     let mut peers = Vec::new();
     for n in 0..count {
         let mut peer = Peer::dial(addr).with_context(|| format!("connection {n}"))?;
         peer.fetch(root, 1)?;
+        peer.fetch(first, first.len())?;
         peer.ask(others)?;
         peers.push(peer);
     }

@@ -1,9 +1,10 @@
-// KV as it is between places: a write is seen after `plan.kv` milliseconds by whoever has read the key before, a miss being
-// remembered like anything else.
+// KV as it is between places: what was written less than `plan.kv` milliseconds ago is not seen, because the place where it is
+// read remembers that there was nothing.
 
-const seen = new Map();
+/** When each key was written. */
+const written = new Map();
 
-/** A namespace that shows what it showed before, for a while. */
+/** A namespace that shows what is written only after a while. */
 export function slow(namespace, trial) {
   return new Proxy(namespace, {
     get(target, name) {
@@ -12,12 +13,10 @@ export function slow(namespace, trial) {
       return async (...values) => {
         const { calls } = trial.seen;
         calls[`kv ${name}`] = (calls[`kv ${name}`] ?? 0) + 1;
-        if (name !== "get" || !trial.plan.kv) return value.apply(target, values);
-        const before = seen.get(values[0]);
-        if (before && before.until > Date.now()) return before.found;
-        const found = await value.apply(target, values);
-        seen.set(values[0], { found, until: Date.now() + trial.plan.kv });
-        return found;
+        const [key] = values;
+        if (name === "put") written.set(key, Date.now());
+        if (name === "get" && Date.now() - written.get(key) < (trial.plan.kv ?? 0)) return null;
+        return value.apply(target, values);
       };
     },
   });

@@ -6,6 +6,9 @@ const crypto = globalThis.process?.getBuiltinModule?.('node:crypto')
 const CIPHER = 'chacha20-poly1305'
 const OPTIONS = { authTagLength: 16 }
 
+/** Smaller buffers may be parts of one that others use too, and are not worth it. */
+const LARGE = 4096
+
 /** Whether `seal`, `open` and `sha256` work here: a runtime may have the module and not the cipher. */
 export function hasCrypto () {
   try {
@@ -23,10 +26,29 @@ export function hasCrypto () {
   }
 }
 
+/**
+ * Gives the memory of a view back at once that nobody will look at again. The collector knows nothing of how large it is,
+ * and would leave some hundred megabytes of them lying about.
+ */
+export function spent (view) {
+  const { buffer } = view
+  if (buffer.byteLength >= LARGE && buffer.byteLength === view.byteLength) buffer.transfer(0)
+}
+
+/** Sends bytes of the caller's memory, in a message of their own. */
+export function send (socket, bytes) {
+  // The platform sends later, from memory that it holds by itself.
+  const message = bytes.slice()
+  socket.send(message)
+  spent(message)
+}
+
 /** ChaCha20-Poly1305 in place. All arguments are views of the caller's memory. */
 export function seal (key, nonce, text, tag) {
   const cipher = crypto.createCipheriv(CIPHER, key, nonce, OPTIONS)
-  text.set(cipher.update(text))
+  const sealed = cipher.update(text)
+  text.set(sealed)
+  spent(sealed)
   cipher.final()
   tag.set(cipher.getAuthTag())
 }
@@ -35,7 +57,9 @@ export function seal (key, nonce, text, tag) {
 export function open (key, nonce, text, tag) {
   const decipher = crypto.createDecipheriv(CIPHER, key, nonce, OPTIONS)
   decipher.setAuthTag(tag)
-  text.set(decipher.update(text))
+  const opened = decipher.update(text)
+  text.set(opened)
+  spent(opened)
   try {
     decipher.final()
     return true

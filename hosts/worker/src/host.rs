@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hoverboard_peer::{Bounds, wire};
-use hoverboard_store::CarCid;
 use hoverboard_store::ledger::{Budget, Ledger};
 use hoverboard_store::library::{self, Library, Observer};
+use hoverboard_store::{Bucket, CarCid};
 use libp2p_identity::PeerId;
 use worker::Env;
 
@@ -19,8 +19,8 @@ use crate::config::{Config, Mode};
 use crate::memory::Memory;
 use crate::{bucket, crypto, timer};
 
-/// Bytes that may be unsent, unproven or read ahead for all peers of an instance, before each is held to its least.
-const MAX_UNSENT: usize = 24 * 1024 * 1024;
+/// Bytes that may be unsent or unproven to all peers of an instance, before each is held to its least.
+const MAX_UNSENT: usize = 12 * 1024 * 1024;
 
 /// Bytes of unfinished messages of all peers of an instance.
 const MAX_UNFINISHED: usize = 16 * 1024 * 1024;
@@ -28,7 +28,7 @@ const MAX_UNFINISHED: usize = 16 * 1024 * 1024;
 /// Requests of an event that are kept for the memory of peers.
 const ASIDE: u64 = 6;
 
-/// Memory for the indexes of an object, in bytes.
+/// Memory for the indexes of an instance, in bytes.
 const INDEX_BYTES: usize = 12 * 1024 * 1024;
 
 /// Memory for what is read ahead of one peer's wants, in bytes and for each stream.
@@ -39,6 +39,8 @@ pub(crate) struct Host {
     pub(crate) config: Config,
     pub(crate) sessions: Arc<hoverboard_peer::Config>,
     pub(crate) bounds: Arc<Bounds>,
+    /// Has the indexes and CARs that are in memory.
+    library: RefCell<Option<Arc<Library>>>,
     /// What is about to be sent: one session at a time.
     pub(crate) out: RefCell<Vec<u8>>,
 }
@@ -83,7 +85,7 @@ impl Host {
         };
         let sessions = Arc::new(hoverboard_peer::Config { wire: Arc::new(wire), engine, serve: true });
         let bounds = Arc::new(Bounds::new(MAX_UNSENT, MAX_UNFINISHED));
-        Self { config, sessions, bounds, out: RefCell::default() }
+        Self { config, sessions, bounds, library: RefCell::default(), out: RefCell::default() }
     }
 
     /// Whether a peer's memory is asked before its wants are looked up: it costs little and misses nothing, where it is an
@@ -99,12 +101,8 @@ impl Desk {
         let ledger = Ledger::new(Budget { requests: budget.requests - ASIDE, ..budget });
         let aside = Ledger::new(Budget { requests: ASIDE, waiting: 1, ..budget });
         let bucket = bucket::open(env, &host.config)?;
-        let library = library::Config {
-            index_bytes: INDEX_BYTES,
-            window: WINDOW,
-            ..library::Config::new(crypto::sha256(), timer::timer(), Arc::new(Log))
-        };
-        let library = Library::new(bucket, library);
+        // What is in memory is the instance's. The library that is kept for it reads nothing itself.
+        let library = host.library.borrow_mut().get_or_insert_with(|| shared_library(&bucket)).beside(bucket);
         let memory = Memory::of(env, &host.config);
         Ok(Self { host, ledger, aside, library, memory })
     }
@@ -127,6 +125,15 @@ impl Desk {
     pub(crate) async fn remember(&self, peer: PeerId, cars: &[CarCid]) -> bool {
         self.memory.remember(&self.aside, peer, cars).await
     }
+}
+
+fn shared_library(bucket: &Bucket) -> Arc<Library> {
+    let config = library::Config {
+        index_bytes: INDEX_BYTES,
+        window: WINDOW,
+        ..library::Config::new(crypto::sha256(), timer::timer(), Arc::new(Log))
+    };
+    Library::new(bucket.clone(), config)
 }
 
 /// Faults of the bucket, in the log.

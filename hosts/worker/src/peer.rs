@@ -14,11 +14,20 @@ use hoverboard_store::library::Library;
 use hoverboard_store::reader::{Found, Reader, Step, Want};
 use hoverboard_store::{CarCid, memory};
 use libp2p_identity::PeerId;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
 use worker::WebSocket;
 
 use crate::ended::Ended;
 use crate::host::{Desk, Host};
 use crate::kept::Kept;
+
+#[wasm_bindgen(raw_module = "./platform.js")]
+extern "C" {
+    /// Sends a message of these bytes.
+    #[wasm_bindgen(catch)]
+    fn send(socket: &worker::web_sys::WebSocket, bytes: &[u8]) -> Result<(), JsValue>;
+}
 
 /// Bytes of a WebSocket message of ours: each costs a call into the platform.
 const MESSAGE: usize = 256 * 1024;
@@ -219,7 +228,7 @@ impl Peer {
                 self.probed = false;
             }
             self.kept.run(&self.socket)?;
-            self.socket.send_with_bytes(&*out)?;
+            send(self.socket.as_ref(), &out).map_err(worker::Error::from)?;
             self.account.charge(&Work { sealed: out.len() as u64, frames: 1, ..Work::default() });
         }
     }

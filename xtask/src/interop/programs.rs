@@ -150,7 +150,12 @@ impl Hoverboard {
     /// Builds it as it is released.
     pub(crate) fn build() -> Result<Self> {
         shell::run(cargo().args(["build", "--release", "--package", "hoverboard"]))?;
-        Ok(Self(root().join("target/release/hoverboard")))
+        Ok(Self::built())
+    }
+
+    /// As it was built last.
+    pub(crate) fn built() -> Self {
+        Self(root().join("target/release/hoverboard"))
     }
 
     /// A command with a state folder in `scratch`, and no setting from outside.

@@ -104,7 +104,12 @@ impl Library {
             async move {
                 let mut before = cached.map(|(page, _)| page).filter(|_| sure);
                 for _ in 0..=library.config.retry.tries {
-                    let page = key.load(&library, e_tag.clone(), &account).await?;
+                    let page = key.load(&library, e_tag.clone(), &account).await;
+                    // Its other pages are of an object that is no longer there.
+                    if matches!(page, Err(Failure::Replaced)) {
+                        library.forget(&key.car());
+                    }
+                    let page = page?;
                     let same = before.as_ref() == Some(&page);
                     if same || !sure {
                         let cost = page.len();

@@ -1,7 +1,8 @@
 //! What all peers share: the bucket, and bounded caches of listings, indexes and small CARs.
 //!
 //! One that two peers want at the same time is read once. In a Worker that is sound only among peers whose I/O belongs
-//! together: those of one Durable Object share a library, and in plain mode every connection has its own.
+//! together: those of one Durable Object share a library, and in plain mode every connection has its own, [beside](Library::beside)
+//! the others.
 //!
 //! A library knows no clock: the host tells it the time by [`Library::set_now`].
 
@@ -41,7 +42,7 @@ const FACTS: usize = 1024;
 pub struct Library {
     pub(crate) bucket: Bucket,
     pub(crate) config: Config,
-    shelves: Mutex<Shelves>,
+    shelves: Arc<Mutex<Shelves>>,
     listings: Flights<Cid, Arc<Listing>>,
     indexes: Flights<(CarCid, bool), Arc<Satnav>>,
     pages: Flights<(PageKey, bool), Bytes>,
@@ -92,12 +93,27 @@ impl Library {
             alive: Alive::new(config.car_bytes),
             bucket,
             config,
-            shelves: Mutex::new(shelves),
+            shelves: Arc::new(Mutex::new(shelves)),
             listings: Flights::default(),
             indexes: Flights::default(),
             pages: Flights::default(),
             compacts: Flights::default(),
             wholes: Flights::default(),
+        })
+    }
+
+    /// A library over the same bucket, by handles of its own: it shares what is in memory, and no read that is under way.
+    pub fn beside(&self, bucket: Bucket) -> Arc<Self> {
+        Arc::new(Self {
+            bucket,
+            config: self.config.clone(),
+            shelves: self.shelves.clone(),
+            listings: Flights::default(),
+            indexes: Flights::default(),
+            pages: Flights::default(),
+            compacts: Flights::default(),
+            wholes: Flights::default(),
+            alive: self.alive.clone(),
         })
     }
 

@@ -112,7 +112,10 @@ impl Reader {
 
     /// A want was found: it is answered at once if that is all it asks, or else planned.
     fn place(&mut self, key: u64, number: u32, found: satnav::Found) {
-        let Some(expected) = self.cars.get(number).map(|car| car.expected) else { return self.look_up_again(key) };
+        let Some(car) = self.cars.get(number) else { return self.look_up_again(key) };
+        let extent = self.library.cached_index(&car.cid).and_then(|index| index.extent());
+        // Behind the last section is nothing that would be read for nothing.
+        let expected = if extent == Some(found.offset) { satnav::MAX_SECTION } else { car.expected };
         let Some(entry) = self.wants.get_mut(&key) else { return };
         self.cars.helped(number);
         let place = Place { car: number, offset: found.offset };

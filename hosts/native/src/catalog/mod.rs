@@ -198,7 +198,8 @@ impl Catalog {
         let work = || {
             loop {
                 let Some((path, _)) = jobs.lock().next() else { return };
-                match self.loader(progress).load(&path, true) {
+                // A strict start looks at the CARs themselves, whatever other programs' indexes say of them.
+                match self.loader(progress).load(&path, !self.options.strict) {
                     Ok(car) => match &car.summary.fault {
                         Some(fault) if self.options.strict => {
                             strict_fault.lock().get_or_insert((path, fault.what.clone()));

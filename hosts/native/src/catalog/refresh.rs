@@ -222,9 +222,10 @@ impl Catalog {
     /// Takes note of what cannot be read, and brings certainty and the gauges up to date.
     pub(super) fn note(&self, memory: &mut Memory) {
         memory.log_unreadable();
-        let cars = self.state.cars();
         let unreadable = memory.unreadable().count();
-        self.certainty.weigh(|| unreadable > 0 || cars.iter().any(|car| car.may_hide_blocks()));
+        // All that is served by then: of a CAR that comes later the doubt is raised later.
+        self.certainty.weigh(|| unreadable > 0 || self.state.cars().iter().any(|car| car.may_hide_blocks()));
+        let cars = self.state.cars();
         let gauges = &self.metrics.catalog;
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         gauges.cars.set(count(cars.len()));

@@ -37,6 +37,9 @@ pub(super) enum Pipe {
     WebSocket(Box<WebSocket>),
 }
 
+/// Bytes of a control frame of a client's beside its payload.
+const CONTROL_HEAD: u64 = 2 + 4;
+
 /// A WebSocket, and how much had come from its socket when the last message was whole.
 #[derive(Debug)]
 pub(super) struct WebSocket {
@@ -89,7 +92,14 @@ impl Pipe {
             }),
             Self::WebSocket(socket) => loop {
                 let next = ready!(Pin::new(&mut socket.stream).poll_next(cx));
-                socket.whole = socket.stream.get_ref().read();
+                let read = socket.stream.get_ref().read();
+                socket.whole = match &next {
+                    // One may come in the middle of a message, which is no more whole by that.
+                    Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
+                        read.min(socket.whole + CONTROL_HEAD + payload.len() as u64)
+                    }
+                    _ => read,
+                };
                 match next {
                     None | Some(Err(WsError::ConnectionClosed | WsError::AlreadyClosed)) => return Poll::Ready(Ok(0)),
                     Some(Ok(Message::Close(_))) => return Poll::Ready(Ok(0)),

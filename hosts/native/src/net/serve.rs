@@ -109,27 +109,25 @@ async fn connection(
 ) {
     let metrics = &server.shared.metrics.connections;
     metrics.open.inc();
-    let ended = match open(&server, socket, addr, transport).await {
+    // Counted before the socket is closed: who sees that finds it in the metrics.
+    let count = |ended: &Ended, peer: Option<_>| {
+        if peer.is_none() {
+            metrics.handshakes_failed.inc();
+        }
+        metrics.closed.with_label_values(&[ended.reason()]).inc();
+        metrics.open.dec();
+        log(ended, addr, peer);
+    };
+    match open(&server, socket, addr, transport).await {
         Ok(mut peer) => {
             let ended = std::future::poll_fn(|cx| peer.poll(cx)).await;
-            if peer.peer().is_none() {
-                metrics.handshakes_failed.inc();
-            }
-            log(&ended, addr, peer.peer());
+            count(&ended, peer.peer());
             if matches!(ended, Ended::Drained) {
                 peer.close().await;
             }
-            ended
         }
-        Err(error) => {
-            metrics.handshakes_failed.inc();
-            let ended = Ended::Io(error);
-            log(&ended, addr, None);
-            ended
-        }
-    };
-    metrics.closed.with_label_values(&[ended.reason()]).inc();
-    metrics.open.dec();
+        Err(error) => count(&Ended::Io(error), None),
+    }
 }
 
 /// Once a connection: who went, and why.
@@ -149,7 +147,11 @@ async fn open(server: &Server, socket: TcpStream, addr: SocketAddr, transport: T
         Transport::WebSocket => {
             let upgrade = accept_async_with_config(Metered::new(socket), Some(Pipe::websocket_config()));
             let timed_out = |_| io::Error::new(io::ErrorKind::TimedOut, "the WebSocket handshake took too long");
-            let socket = tokio::time::timeout(UPGRADE_TIMEOUT, upgrade).await.map_err(timed_out)?;
+            let socket = tokio::select! {
+                socket = tokio::time::timeout(UPGRADE_TIMEOUT, upgrade) => socket.map_err(timed_out)?,
+                // Nothing was begun.
+                () = server.drain.cancelled() => return Err(io::ErrorKind::Interrupted.into()),
+            };
             Pipe::websocket(socket.map_err(io_error)?)
         }
     };

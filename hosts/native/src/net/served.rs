@@ -208,6 +208,10 @@ impl Served {
         let mut progress = false;
         if stored.is_ready() {
             stored.forget_cancelled(session);
+            // A peer that withdraws what it wanted, and reads nothing, must not fill this.
+            if self.queue.len() > session.wants() {
+                self.queue.retain(|lookup| session.is_open(lookup.ticket));
+            }
             while let Some(lookup) = session.look_ahead() {
                 match self.files.may_hold(&lookup) {
                     true => self.queue.push_back(lookup),

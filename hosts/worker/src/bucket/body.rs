@@ -15,6 +15,12 @@ use super::error::{failed, generic};
 /// Bytes of a piece. The platform's own are of 4 KiB, and each costs a turn of the event loop.
 const PIECE: u64 = 256 * 1024;
 
+#[wasm_bindgen(raw_module = "./platform.js")]
+extern "C" {
+    /// Gives the memory of a view back that nobody will look at again.
+    fn spent(view: &Uint8Array);
+}
+
 #[wasm_bindgen]
 extern "C" {
     /// `ReadableStreamBYOBReader`, with what workerd adds to it.
@@ -81,7 +87,9 @@ impl Body {
         let piece: Piece = JsFuture::from(promise).await.map_err(failed)?.unchecked_into();
         let value = piece.value().filter(|value| value.length() == length);
         let value = value.ok_or_else(|| generic(format!("{}: the body was cut short", self.location).into()))?;
-        Ok(value.to_vec().into())
+        let bytes = value.to_vec().into();
+        spent(&value);
+        Ok(bytes)
     }
 }
 

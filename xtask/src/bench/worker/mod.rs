@@ -64,11 +64,13 @@ struct Bench {
 }
 
 pub(super) fn run(cache: &Cache, options: &Options) -> Result<()> {
-    if !options.no_build {
+    let hoverboard = if options.no_build {
+        Hoverboard::built()
+    } else {
         shell::run(cargo().args(["build", "--release", "--package", "hoverboard-bench"]))?;
         crate::worker::build(cache)?;
-    }
-    let hoverboard = Hoverboard::build()?;
+        Hoverboard::build()?
+    };
     let tools = setup::worker::ensure(cache)?;
     let generator = Generator::new(cache)?;
     let scratch = cache.fresh_folder("run/bench-worker")?;
@@ -212,7 +214,7 @@ impl Bench {
         worker.counters()?;
 
         let fetch = |n: usize| {
-            let options = if n % 2 == 0 { &[][..] } else { SHUFFLED };
+            let options = if n.is_multiple_of(2) { &[][..] } else { SHUFFLED };
             self.generator.fetch(&worker.address, car, 256, options).stdout(Stdio::null()).spawn()
         };
         let fetches = (0..FETCHING).map(fetch).collect::<std::io::Result<Vec<_>>>()?;

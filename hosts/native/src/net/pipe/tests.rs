@@ -33,8 +33,8 @@ async fn websocket() -> (Pipe, TcpStream) {
     dialling.set_recv_buffer_size(16 * 1024).expect("set");
     let upgraded = tokio::time::timeout(PATIENCE, async {
         let (client, server) = connect(&listener, dialling).await;
-        // As served sockets are: without it the small buffers stand still for a fifth of a second at a time.
-        server.set_nodelay(true).expect("set");
+        // As sockets are here: without it small buffers stand still for a fifth of a second at a time.
+        client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).expect("set");
         tokio::join!(
             client_async("ws://localhost/", client),
             accept_async_with_config(Metered::new(server), Some(Pipe::websocket_config())),
@@ -148,4 +148,19 @@ async fn a_websocket_is_closed_after_what_was_sent_whatever_the_peer_still_sends
     assert!(matches!(client.next().await, Some(Ok(Message::Close(_)))));
     assert!(client.next().await.is_none(), "and nothing after it");
     closing.await.expect("closed");
+}
+
+#[tokio::test]
+async fn a_ping_in_the_middle_of_a_message_does_not_make_it_whole() {
+    let (mut pipe, mut client) = websocket().await;
+    // Not the last fragment of a binary message, and a ping without a payload, both with a mask of zeros.
+    let mut fragment = head(30_000);
+    fragment[0] = 0x02;
+    client.write_all(&[fragment, vec![7; 30_000], vec![0x89, 0x80, 0, 0, 0, 0]].concat()).await.expect("sent");
+    let begun = std::time::Instant::now();
+    while pipe.unfinished() < 30_000 && begun.elapsed() < PATIENCE {
+        assert_eq!(receive(&mut pipe).await, None);
+    }
+    assert_eq!(receive(&mut pipe).await, None);
+    assert!((30_000..30_100).contains(&pipe.unfinished()), "{}", pipe.unfinished());
 }

@@ -1,10 +1,10 @@
-// Clients that ask for much, grant 16 MiB each, and never read: what is unsent is bounded, and the others are served meanwhile.
+// Clients that grant MiBs, sixteen in the long form, ask for much, and read no more: what is unsent is bounded, and the others are served meanwhile.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { begin, persist, run, scratch, serve, TRIAL_BENCH } from './lab.mjs'
+import { begin, long, persist, run, scratch, serve, TRIAL_BENCH } from './lab.mjs'
 
 const CLIENTS = 50
 const MIB = 1024 * 1024
@@ -23,7 +23,7 @@ test(`${CLIENTS} clients that never read`, async (t) => {
   await persist(address, car, { 'in-flight': 256 })
   const pid = await workerd()
   const before = resident(pid)
-  const idlers = begin(TRIAL_BENCH, ['unread', address, '--car', car, '--count', `${CLIENTS}`])
+  const idlers = begin(TRIAL_BENCH, ['unread', address, '--car', car, '--count', `${CLIENTS}`, '--read', long ? '512' : '128'])
   t.after(() => idlers.child.kill())
   const { value } = await idlers.lines.next()
   assert.equal(value, 'asked', idlers.errors())
