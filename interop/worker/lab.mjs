@@ -27,8 +27,11 @@ export async function scratch (t) {
   return folder
 }
 
-/** The Worker with these CARs in its bucket: its multiaddr, and what a test can do to it. */
-export async function serve (t, { cars, folder, mode = 'object', variables = {} }) {
+/**
+ * The Worker with these CARs in its bucket: its multiaddr, and what a test can do to it. `fresh` is for who looks at its
+ * memory: another workerd has filled the bucket then.
+ */
+export async function serve (t, { cars, folder, mode = 'object', variables = {}, fresh = false }) {
   const own = shims.map((name) => ({
     type: 'ESModule',
     path: join(TRIAL_WORKER, name),
@@ -37,11 +40,12 @@ export async function serve (t, { cars, folder, mode = 'object', variables = {} 
   const modules = [...own, { type: 'ESModule', path: join(TRIAL_WORKER, 'index.js') }]
   modules.push({ type: 'CompiledWasm', path: join(TRIAL_WORKER, 'hoverboard.wasm') })
   const log = []
-  const { worker, url } = await start({
+  const settings = {
     folder: TRIAL_WORKER,
     mode,
     name: 'trial',
     modules,
+    state: fresh ? join(folder, 'state') : undefined,
     variables: { HOVERBOARD_MODE: mode, HOVERBOARD_OBJECTS: '1', HOVERBOARD_IDENTITY: identity, ...variables },
     handleRuntimeStdio (stdout, stderr) {
       for (const stream of [stdout, stderr]) createInterface(stream).on('line', (line) => {
@@ -49,17 +53,22 @@ export async function serve (t, { cars, folder, mode = 'object', variables = {} 
         if (loud) process.stderr.write(line + '\n')
       })
     }
-  })
+  }
+  let { worker, url } = await start(settings)
   t.after(() => worker.dispose())
+  await fill(await worker.getR2Bucket('BUCKET'), await imported(cars, join(folder, 'bucket')))
+  if (fresh) {
+    await worker.dispose()
+    ;({ worker, url } = await start(settings))
+  }
   const bucket = await worker.getR2Bucket('BUCKET')
-  await fill(bucket, await imported(cars, join(folder, 'bucket')))
   const trial = async (plan) => {
     const options = plan === undefined ? {} : { method: 'POST', body: JSON.stringify(plan) }
     return (await fetch(new URL('/trial', url), options)).json()
   }
   const { multiaddrs } = await (await fetch(url)).json()
   const evict = (webSockets) => worker.unsafeEvictDurableObject('trial', 'Peers', { name: 'peers-0', webSockets })
-  return { address: multiaddrs[0], url, bucket, trial, evict, log, workerd: () => pidOf(worker) }
+  return { address: multiaddrs[0], url, bucket, trial, evict, log, workerd }
 }
 
 /** The events of one kind in a log. */
@@ -138,7 +147,8 @@ export async function spread (folder, { cars, linked = false, ...shape }) {
   return { cars: paths, all, leaves, root: text(found.cid) }
 }
 
-async function pidOf () {
+/** The process of the workerd that runs. */
+function workerd () {
   const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(' ')
   return children.find((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('workerd'))
 }

@@ -18,10 +18,10 @@ test(`${CLIENTS} clients that never read`, async (t) => {
   const folder = await scratch(t)
   const car = join(folder, 'some.car')
   await run(TRIAL_BENCH, ['generate', '--blocks', '2000', '--size', '65536', car])
-  const { address, workerd } = await serve(t, { cars: [car], folder })
+  const { address, workerd } = await serve(t, { cars: [car], folder, fresh: true })
   // What it takes to serve at all.
-  await persist(address, car, { 'in-flight': 256 })
-  const pid = await workerd()
+  await persist(address, car, { 'in-flight': 64, count: 4 })
+  const pid = workerd()
   const before = resident(pid)
   const idlers = begin(TRIAL_BENCH, ['unread', address, '--car', car, '--count', `${CLIENTS}`, '--read', long ? '512' : '128'])
   t.after(() => idlers.child.kill())

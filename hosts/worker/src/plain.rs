@@ -11,6 +11,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use hoverboard_peer::Session;
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::js_sys::Uint8Array;
+use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, WebSocket, WebsocketEvent};
 
 use crate::ended::Ended;
@@ -68,12 +69,13 @@ fn receive(peer: &mut Peer, message: &Uint8Array) -> Result<(), Ended> {
     Ok(())
 }
 
-async fn run(desk: &Desk, peer: &mut Peer, socket: &WebSocket) -> Result<(), Ended> {
+async fn run(desk: &Rc<Desk>, peer: &mut Peer, socket: &WebSocket) -> Result<(), Ended> {
     adopt(socket.as_ref());
     let mut events = socket.events()?;
     let mut farewell: Option<Duration> = None;
     // The reads have nothing to do until the peer does something.
     let mut quiet = false;
+    let mut remembered = false;
     peer.turn(now())?;
     loop {
         if farewell.is_none() && peer.must_recall() {
@@ -118,6 +120,14 @@ async fn run(desk: &Desk, peer: &mut Peer, socket: &WebSocket) -> Result<(), End
             }
             Next::Reads(reads) => {
                 reads?;
+                // Once a session, as early as there is something; and at its end, if there is more by then.
+                if !remembered && let Some((id, cars)) = peer.take_news() {
+                    remembered = true;
+                    let desk = desk.clone();
+                    spawn_local(async move {
+                        let _ = desk.remember(id, &cars).await;
+                    });
+                }
             }
             Next::Time => {
                 peer.wake(now())?;
