@@ -27,7 +27,14 @@ export class Peers extends deployed.Peers {
   }
 }
 
-export class PeerMemory extends deployed.PeerMemory {}
+export class PeerMemory extends deployed.PeerMemory {
+  fetch(request) {
+    const { calls } = trial.seen;
+    const call = `memory ${request.method}`;
+    calls[call] = (calls[call] ?? 0) + 1;
+    return super.fetch(request);
+  }
+}
 
 function under(env) {
   const bindings = { ...env };

@@ -123,6 +123,11 @@ impl Memory {
     }
 }
 
+/// Whether this instance remembers a peer by itself.
+pub(crate) fn knows(peer: &PeerId) -> bool {
+    LATELY.with_borrow(|lately| lately.contains_key(peer))
+}
+
 /// The Durable Object that remembers one peer.
 #[durable_object]
 pub struct PeerMemory {

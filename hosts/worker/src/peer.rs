@@ -21,6 +21,7 @@ use worker::WebSocket;
 use crate::ended::Ended;
 use crate::host::{Desk, Host};
 use crate::kept::Kept;
+use crate::memory as remembered;
 
 #[wasm_bindgen(raw_module = "./platform.js")]
 extern "C" {
@@ -190,7 +191,7 @@ impl Peer {
 
     /// Hands new wants to the reader and sends what there is to send.
     pub(crate) fn turn(&mut self, now: Duration) -> Result<(), Ended> {
-        if self.recall == Recall::Done || !self.host.recalls_first() {
+        if self.recall == Recall::Done || !self.recalls_first() {
             while let Some(lookup) = self.session.look_ahead() {
                 let want = match lookup.kind {
                     LookupKind::Block => Want::Block,
@@ -294,7 +295,12 @@ impl Peer {
     /// Whether the peer's memory is to be asked now.
     pub(crate) fn must_recall(&self) -> bool {
         self.recall == Recall::Open
-            && if self.host.recalls_first() { self.session.wants() > 0 } else { !self.missed.is_empty() }
+            && if self.recalls_first() { self.session.wants() > 0 } else { !self.missed.is_empty() }
+    }
+
+    /// Whether the memory is asked before anything is looked up. KV, which remembers misses, is not.
+    fn recalls_first(&self) -> bool {
+        self.host.recalls_first() || self.session.peer().is_some_and(|peer| remembered::knows(&peer))
     }
 
     /// What the peer's memory said, or that it could not be asked: it will be asked again, but not for ever.

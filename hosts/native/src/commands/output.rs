@@ -47,7 +47,12 @@ impl Output {
             }
             // Behind a link it is the file that is replaced, and not the link.
             Ok(_) => fs::canonicalize(path).and_then(Self::beside).map_err(failed),
-            Err(_) => Self::beside(path.to_path_buf()).map_err(failed),
+            // A link to what is not there yet: so is the file made that it leads to.
+            Err(_) => {
+                let target = fs::read_link(path)
+                    .map(|target| path.parent().map_or(target.clone(), |folder| folder.join(target)));
+                Self::beside(target.unwrap_or_else(|_| path.to_path_buf())).map_err(failed)
+            }
         }
     }
 
@@ -114,4 +119,20 @@ pub(super) fn failed(name: &str, error: &io::Error) -> Failure {
         io::ErrorKind::BrokenPipe => format!("cannot write {name}: its reader went away before the end"),
         _ => format!("cannot write {name}: {error}"),
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_to_what_is_not_there_yet_is_kept_and_led_along() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = folder.path().join("link.car");
+        std::os::unix::fs::symlink("there.car", &link).expect("linked");
+        let output = Output::open(Some(&link)).expect("opened");
+        output.keep().expect("kept");
+        assert!(folder.path().join("there.car").is_file());
+        assert!(link.symlink_metadata().expect("there").is_symlink());
+    }
 }

@@ -198,7 +198,11 @@ fn an_interrupted_import_gives_its_upload_up() {
     std::thread::sleep(Duration::from_millis(200));
     let pid = rustix::process::Pid::from_child(&running);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
-    std::thread::sleep(Duration::from_millis(200));
+    // The end of its input, if it came first, would be the end of the CAR.
+    let begun = std::time::Instant::now();
+    while running.try_wait().expect("known").is_none() && begun.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     drop(stdin);
     let output = running.wait_with_output().expect("ended");
     assert_eq!(output.status.code(), Some(143));
