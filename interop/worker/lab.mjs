@@ -139,7 +139,7 @@ export async function spread (folder, { cars, linked = false, ...shape }) {
   const found = linked ? root : leaves[0]
   const paths = Array.from({ length: cars }, (_, n) => join(folder, `part-${n}.car`))
   for (const [n, path] of paths.entries()) {
-    const blocks = leaves.filter((_, leaf) => leaf % cars === n)
+    const blocks = leaves.filter((_, leaf) => Math.floor(leaf * cars / leaves.length) === n)
     await car(path, found, n === 0 && linked ? [root, ...blocks] : blocks)
   }
   const all = join(folder, 'all.car')

@@ -1,7 +1,7 @@
 //! `cargo xtask soak`: the long runs, for a night rather than a push.
 //!
-//! A round is the property tests with many more cases, then all of interop, then every fuzz target for a while. Rounds
-//! repeat until they are as many as asked for, or something fails.
+//! A round is the property tests with many more cases, then all of interop, the long form of the Worker's tests, then every
+//! fuzz target for a while. Rounds repeat until they are as many as asked for, or something fails.
 
 use anyhow::Result;
 use clap::Args;
@@ -11,6 +11,7 @@ use crate::{
     interop,
     shell::{self, cargo, root},
     stages::Stages,
+    worker,
 };
 
 /// How long to go on.
@@ -35,6 +36,7 @@ pub(crate) fn run(cache: &Cache, options: &Options) -> Result<()> {
             shell::run(cargo().args(["test", "--workspace"]).env("PROPTEST_CASES", options.cases.to_string()))
         });
         interop::stages(cache, &interop::Selection::default(), &mut stages);
+        stages.step(&format!("round {round}: the Worker when things are bad"), || worker::soak(cache));
         for target in &fuzzers {
             stages.step(&format!("round {round}: fuzz {target}"), || fuzz(target, options));
         }

@@ -25,8 +25,11 @@ const MAX_UNSENT: usize = 12 * 1024 * 1024;
 /// Bytes of unfinished messages of all peers of an instance.
 const MAX_UNFINISHED: usize = 16 * 1024 * 1024;
 
-/// Requests of an event that are kept for the memory of peers.
+/// Requests of an event that are kept for the memory of peers, at least.
 const ASIDE: u64 = 6;
+
+/// This part of them is, where that is more: an object that is never quiet gets a new peer's reads and calls in one event.
+const ASIDE_PART: u64 = 16;
 
 /// Memory for the indexes of an instance, in bytes.
 const INDEX_BYTES: usize = 12 * 1024 * 1024;
@@ -98,8 +101,9 @@ impl Host {
 impl Desk {
     pub(crate) fn new(host: Rc<Host>, env: &Env) -> worker::Result<Self> {
         let budget = host.config.budget();
-        let ledger = Ledger::new(Budget { requests: budget.requests - ASIDE, ..budget });
-        let aside = Ledger::new(Budget { requests: ASIDE, waiting: 1, ..budget });
+        let aside = ASIDE.max(budget.requests / ASIDE_PART);
+        let ledger = Ledger::new(Budget { requests: budget.requests - aside, ..budget });
+        let aside = Ledger::new(Budget { requests: aside, waiting: 1, ..budget });
         let bucket = bucket::open(env, &host.config)?;
         // What is in memory is the instance's. The library that is kept for it reads nothing itself.
         let library = host.library.borrow_mut().get_or_insert_with(|| shared_library(&bucket)).beside(bucket);

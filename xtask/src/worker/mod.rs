@@ -1,5 +1,6 @@
 //! `cargo xtask worker`: the Worker, built for the platform or run on this machine. Deploying is wrangler's part.
 
+mod behaviour;
 mod build;
 mod dev;
 
@@ -8,6 +9,7 @@ use clap::Subcommand;
 
 use crate::{cache::Cache, shell};
 
+use self::behaviour::Form;
 use self::build::Build;
 
 /// The largest module that is taken, in bytes as the platform compresses it.
@@ -43,7 +45,8 @@ pub(crate) fn build(cache: &Cache) -> Result<()> {
     build::build(cache, Build::Deployment).map(drop)
 }
 
-/// What CI asks of the Worker: it builds, it is small enough, wrangler would deploy it, and the store's suite passes over R2.
+/// What CI asks of the Worker: it builds, it is small enough, wrangler would deploy it, the store's suite passes over R2, and
+/// it does what it should when things are bad.
 pub(crate) fn test(cache: &Cache) -> Result<()> {
     let built = build::build(cache, Build::Deployment)?;
     let size = built.compressed()?;
@@ -51,5 +54,11 @@ pub(crate) fn test(cache: &Cache) -> Result<()> {
     let mut wrangler = built.tools().wrangler(built.folder());
     shell::run(wrangler.args(["deploy", "--dry-run", "--outdir", "../dry-run"]))?;
     let trials = build::build(cache, Build::Trials)?;
-    shell::run(trials.tools().script("suite.mjs").arg(trials.folder()))
+    shell::run(trials.tools().script("suite.mjs").arg(trials.folder()))?;
+    behaviour::run(cache, &built, Form::Short)
+}
+
+/// The long form of what [`test`] asks of the Worker when things are bad.
+pub(crate) fn soak(cache: &Cache) -> Result<()> {
+    behaviour::run(cache, &build::build(cache, Build::Deployment)?, Form::Long)
 }
