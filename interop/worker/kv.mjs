@@ -16,6 +16,7 @@ async function comeBack (t, plan) {
   const { calls, faults } = await trial()
   t.diagnostic(`${dials} connections, ${JSON.stringify(calls)}`)
   assert.ok(faults > 0 && dials > faults, `${dials} connections, ${faults} faults`)
+  assert.equal(calls.list, 1)
   return calls
 }
 

@@ -110,18 +110,6 @@ export async function run (program, args, options) {
   return printed
 }
 
-/** Fetches a DAG until it is whole, over as many connections as it takes; returns how many those were. */
-export async function get (address, root, out, { tries = 1, timeout = '20s' } = {}) {
-  for (let tried = 1; ; tried += 1) {
-    try {
-      await run(TRIAL_HOVERBOARD, ['get', root, '--from', address, '--timeout', timeout, '-o', out])
-      return tried
-    } catch (error) {
-      if (tried === tries) throw error
-    }
-  }
-}
-
 /** Fetches all blocks of a CAR, by `hoverboard-bench persist`; returns the number of connections and the seconds. */
 export async function persist (address, car, options) {
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, `${value}`])

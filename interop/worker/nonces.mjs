@@ -12,7 +12,7 @@ const STRIKES = long ? 400 : 60
 /** Coprime to what repeats in a fetch, so that it strikes everywhere. */
 const EVERY = 23
 
-async function strike (t, plan, variables = {}) {
+async function strike (t, plan, variables) {
   const folder = await scratch(t)
   const car = join(folder, 'some.car')
   await run(TRIAL_BENCH, ['generate', '--blocks', `${STRIKES * 12}`, '--size', '2048', car])
@@ -26,9 +26,12 @@ async function strike (t, plan, variables = {}) {
   return { code, errors, faults, dials: Number(value?.split(' ')[0]) }
 }
 
-for (const fault of ['throw', 'trap', 'abort']) {
-  for (const [name, variables] of [['', {}], [', frozen after every event', { HOVERBOARD_DEBUG: '1', HOVERBOARD_DEBUG_FORGET: '1' }]]) {
-    test(`no counter comes twice: ${fault}${name}`, async (t) => {
+const frozen = { HOVERBOARD_DEBUG: '1', HOVERBOARD_DEBUG_FORGET: '1' }
+
+// That an object is reset while it sends is shown by reset.mjs, whose client has the same recorder.
+for (const fault of ['throw', 'trap']) {
+  for (const variables of [undefined, frozen]) {
+    test(`no counter comes twice: ${fault}${variables ? ', frozen after every event' : ''}`, async (t) => {
       const struck = await strike(t, { sends: { every: EVERY, times: STRIKES, fault } }, variables)
       t.diagnostic(`${struck.faults} strikes, ${struck.dials} connections`)
       assert.equal(struck.code, 0, struck.errors)

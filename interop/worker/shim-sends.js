@@ -3,7 +3,6 @@
 //
 // - throw: sending fails, as it does on a socket that is gone;
 // - trap: the message leaves, and the instance is lost before it does anything else;
-// - abort: the message leaves, and the object is reset;
 //
 // and `plan.careless` leaves undone what protects a session whose host was lost: the mark *running*, and that its socket is
 // closed. It is the control that shows that the recorder at the other end would notice a session that goes on from an old state.
@@ -27,7 +26,6 @@ export function watch(trial) {
     }
     if (struck && fault === "throw") throw new TypeError("Can't call WebSocket send() after close().");
     send.call(this, message);
-    if (struck && fault === "abort") trial.abort();
     if (struck && fault === "trap") doomed = true;
   };
 

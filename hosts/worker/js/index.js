@@ -2,7 +2,7 @@
 
 import { DurableObject } from 'cloudflare:workers'
 import { fault } from './fault.js'
-import { InstanceLost, instance, log } from './instance.js'
+import { InstanceLost, abandon, instance, log } from './instance.js'
 import { limited } from './limits.js'
 
 /** The longest pause before an alarm that failed is tried again, in milliseconds. */
@@ -28,6 +28,7 @@ class Halved extends DurableObject {
     const present = instance()
     return present.enter((exports) => {
       if (this.#instance !== present) {
+        if (this.#instance !== undefined) abandon(this.#instance)
         this.#half = new exports[this.constructor.half](this.ctx, limited(this.env, true))
         this.#instance = present
       }

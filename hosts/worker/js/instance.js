@@ -25,6 +25,8 @@ export class InstanceLost extends Error {
 /** One instance, and the events that are under way in it. */
 class Instance {
   #underWay = new Set()
+  /** Bodies that are being read. */
+  readers = new Set()
   #lost = false
 
   constructor () {
@@ -96,6 +98,26 @@ function close (socket) {
     socket?.close(1011, 'internal error')
   } catch {
     // It was closed already.
+  }
+}
+
+/** Called by the instance for a body that it begins to read, and when it is done with it. */
+export function hold (reader) {
+  instance().readers.add(reader)
+}
+
+export function release (reader) {
+  instance().readers.delete(reader)
+}
+
+/** Closes what a lost instance was reading for the object whose event this is; what belongs to others cannot be closed here. */
+export function abandon (lost) {
+  for (const reader of lost.readers) {
+    try {
+      reader.cancel().then(() => lost.readers.delete(reader), () => {})
+    } catch {
+      // Another object's.
+    }
   }
 }
 

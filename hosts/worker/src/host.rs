@@ -25,6 +25,9 @@ const MAX_UNSENT: usize = 12 * 1024 * 1024;
 /// Bytes of unfinished messages of all peers of an instance.
 const MAX_UNFINISHED: usize = 16 * 1024 * 1024;
 
+/// Wants of one peer that are looked up and planned at a time.
+const MAX_PLANNED: usize = 1024;
+
 /// Requests of an event that are kept for the memory of peers, at least.
 const ASIDE: u64 = 6;
 
@@ -81,8 +84,8 @@ impl Host {
         let [a, b, c, d, e, f, g, h, ..] = random();
         let engine = hoverboard_peer::Limits {
             max_queued: hoverboard_peer::bounds::MAX_ALLOWANCE,
-            // The reads are planned over all that is wanted.
-            max_outstanding: hoverboard_peer::Limits::default().max_wants,
+            // The reads are planned over so many wants of a peer: more than most have open, and each takes half a KiB.
+            max_outstanding: MAX_PLANNED,
             table_key: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             ..hoverboard_peer::Limits::default()
         };

@@ -3,7 +3,7 @@
 use super::{Place, Plan};
 
 /// With very many wants, one request for so many is few enough.
-const WANTS_A_REQUEST: usize = 6;
+const WANTS_A_REQUEST: usize = 10;
 
 impl Plan {
     /// The gap to be read over in this CAR: the least, between [`gap`](super::Tuning::gap) and

@@ -31,7 +31,7 @@ pub struct Tuning {
     /// The gap may grow to this where the queue would take more requests than [`requests`](Self::requests).
     pub max_gap: u64,
     /// So many requests for the wants that one CAR's queue holds are few enough; where it holds very many wants, a
-    /// sixth of their number is.
+    /// tenth of their number is.
     pub requests: usize,
     /// The longest run of wants.
     pub max_run: u64,

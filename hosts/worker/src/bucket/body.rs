@@ -21,6 +21,14 @@ extern "C" {
     fn spent(view: &Uint8Array);
 }
 
+#[wasm_bindgen(raw_module = "./instance.js")]
+extern "C" {
+    /// Has a body closed if this instance is lost before it is [released](release).
+    fn hold(reader: &Reader);
+
+    fn release(reader: &Reader);
+}
+
 #[wasm_bindgen]
 extern "C" {
     /// `ReadableStreamBYOBReader`, with what workerd adds to it.
@@ -60,6 +68,7 @@ impl Body {
         let options = Object::new();
         Reflect::set(&options, &"mode".into(), &"byob".into())?;
         let reader = stream.unchecked_into::<Stream>().reader(&options)?;
+        hold(&reader);
         Ok(Self { location, reader: SendWrapper::new(reader), ended: false })
     }
 
@@ -95,6 +104,7 @@ impl Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
+        release(&self.reader);
         // What was read to its end is closed by that.
         if !self.ended
             && let Ok(promise) = self.reader.cancel()
