@@ -1,6 +1,8 @@
 //! `hoverboard get` as a process: where the CAR goes, and what is left when it does not come whole.
 
 mod common;
+#[path = "common/process.rs"]
+mod process;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -13,6 +15,7 @@ use assert_cmd::prelude::*;
 use cid::Cid;
 use common::{cid, data};
 use hoverboard_car::Writer;
+use process::hoverboard;
 use tempfile::TempDir;
 
 /// Long enough for a slow machine; a test that waits it out has failed.
@@ -62,14 +65,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn hoverboard() -> Command {
-    let mut command = Command::cargo_bin("hoverboard").expect("built");
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOVERBOARD_")) {
-        command.env_remove(name);
-    }
-    command
 }
 
 /// A dag-cbor list of links.

@@ -1,6 +1,8 @@
 //! `hoverboard serve` as a process: what it prints, what it serves, how it stops.
 
 mod common;
+#[path = "common/process.rs"]
+mod process;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -9,6 +11,7 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use assert_cmd::prelude::*;
+use process::hoverboard;
 use tempfile::TempDir;
 
 /// Long enough for a slow machine; a test that waits it out has failed.
@@ -75,14 +78,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn hoverboard() -> Command {
-    let mut command = Command::cargo_bin("hoverboard").expect("built");
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOVERBOARD_")) {
-        command.env_remove(name);
-    }
-    command
 }
 
 /// Reads log lines up to the one that says where the admin pages are.

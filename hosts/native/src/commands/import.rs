@@ -26,7 +26,7 @@ use crate::store::{Access, Location};
 
 use super::cars::{counted, find};
 use super::stop::Stop;
-use super::{Failure, LAST_WAIT, printed};
+use super::{Failure, LAST_WAIT, printed, runtime};
 
 /// The CAR that is read from stdin.
 const STDIN: &str = "-";
@@ -38,11 +38,7 @@ const AT_ONCE: usize = 4;
 const GIVE_UP: Duration = Duration::from_secs(5);
 
 pub(super) fn run(args: ImportArgs) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
+    let runtime = runtime()?;
     let result = runtime.block_on(async {
         let mut stop = Stop::new()?;
         let stopped = Arc::new(AtomicBool::new(false));

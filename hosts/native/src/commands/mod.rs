@@ -77,11 +77,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
 /// A command that is stopped is dropped, which removes a file that is not whole. Where it blocks it says so, with
 /// `block_in_place`, or no signal would be heard meanwhile.
 fn run_async(command: impl Future<Output = Result<(), Failure>> + Send + 'static) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
+    let runtime = runtime()?;
     let result = runtime.block_on(async {
         let mut stop = Stop::new()?;
         tokio::select! {
@@ -94,6 +90,15 @@ fn run_async(command: impl Future<Output = Result<(), Failure>> + Send + 'static
     });
     runtime.shutdown_timeout(LAST_WAIT);
     result
+}
+
+/// What a command runs on that a signal may stop: one thread for it, and those that may block.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))
 }
 
 /// A failed write to stdout: a reader that went away early, such as `head`, is no failure.

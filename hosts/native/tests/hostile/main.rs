@@ -9,6 +9,8 @@ mod garbage;
 #[path = "../common/node.rs"]
 mod node;
 mod peer;
+#[path = "../common/process.rs"]
+mod process;
 #[path = "../common/sealer.rs"]
 mod sealer;
 mod server;

@@ -9,7 +9,8 @@ use hoverboard_car::{Options, Reader, Writer};
 use tempfile::TempDir;
 
 use crate::common::{cid, data};
-use crate::import::{hoverboard, import};
+use crate::import::import;
+use crate::process::hoverboard;
 use crate::server::Server;
 
 /// A DAG in a CAR: a node that links to leaves.

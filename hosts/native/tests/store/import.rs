@@ -13,15 +13,8 @@ use predicates::str::contains;
 use tempfile::TempDir;
 
 use crate::common::{Block, car_of, cid, data};
+use crate::process::hoverboard;
 use crate::versitygw::Versitygw;
-
-pub(crate) fn hoverboard() -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hoverboard"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOVERBOARD_") || name.starts_with("AWS_")) {
-        command.env_remove(name);
-    }
-    command
-}
 
 pub(crate) fn import(to: &Path) -> Command {
     let mut command = hoverboard();

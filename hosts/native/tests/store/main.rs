@@ -6,6 +6,8 @@ mod common;
 mod dag;
 mod import;
 mod peer;
+#[path = "../common/process.rs"]
+mod process;
 mod serve;
 mod server;
 mod suite;

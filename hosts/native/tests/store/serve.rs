@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use crate::common::car_of;
 use crate::dag::{Dag, mixed};
-use crate::import::hoverboard;
 use crate::peer::Peer;
+use crate::process::hoverboard;
 use crate::server::Server;
 use crate::versitygw::Versitygw;
 
