@@ -4,14 +4,14 @@
 //! if it were new.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::num::NonZeroUsize;
 
 use futures_util::future::{Either, select};
-
 use hoverboard_store::CarCid;
 use hoverboard_store::ledger::{Kind, Ledger};
 use hoverboard_store::memory::{decode, encode};
 use libp2p_identity::PeerId;
+use lru::LruCache;
 use worker::js_sys::Uint8Array;
 use worker::kv::KvStore;
 use worker::{
@@ -27,7 +27,7 @@ const KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3_600)
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Peers that an instance remembers by itself, in plain mode; the oldest goes first.
-const RECENT: usize = 256;
+const RECENT: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
 /// The key under which an object keeps its one value.
 const CARS: &str = "cars";
@@ -42,7 +42,7 @@ pub(crate) enum Memory {
 
 thread_local! {
     /// The peers of late. KV shows a write only after a while, and remembers that there was none.
-    static LATELY: RefCell<HashMap<PeerId, (u64, Vec<u8>)>> = RefCell::default();
+    static LATELY: RefCell<LruCache<PeerId, Vec<u8>>> = RefCell::new(LruCache::new(RECENT));
 }
 
 impl Memory {
@@ -57,7 +57,7 @@ impl Memory {
     pub(crate) async fn recall(&self, ledger: &Ledger, peer: PeerId) -> Option<Vec<CarCid>> {
         // An object knows better than this instance, which may not have seen the peer last.
         if !matches!(self, Self::Objects(_))
-            && let Some(bytes) = LATELY.with_borrow(|lately| lately.get(&peer).map(|(_, cars)| cars.clone()))
+            && let Some(bytes) = LATELY.with_borrow(|lately| lately.peek(&peer).cloned())
         {
             return decode(&bytes).ok();
         }
@@ -88,15 +88,9 @@ impl Memory {
     /// Remembers what a peer is reading; `false` if that failed.
     pub(crate) async fn remember(&self, ledger: &Ledger, peer: PeerId, cars: &[CarCid]) -> bool {
         let bytes = encode(cars.iter());
-        LATELY.with_borrow_mut(|lately| {
-            let serial = lately.values().map(|(serial, _)| *serial).max().unwrap_or(0) + 1;
-            lately.insert(peer, (serial, bytes.clone()));
-            if lately.len() > RECENT
-                && let Some(oldest) = lately.iter().min_by_key(|(_, (serial, _))| *serial).map(|(peer, _)| *peer)
-            {
-                lately.remove(&oldest);
-            }
-        });
+        if !matches!(self, Self::Objects(_)) {
+            LATELY.with_borrow_mut(|lately| lately.put(peer, bytes.clone()));
+        }
         let told = within(self.tell(ledger, peer, &bytes)).await;
         if let Err(error) = &told {
             warn("remember", error);
@@ -125,7 +119,7 @@ impl Memory {
 
 /// Whether this instance remembers a peer by itself.
 pub(crate) fn knows(peer: &PeerId) -> bool {
-    LATELY.with_borrow(|lately| lately.contains_key(peer))
+    LATELY.with_borrow(|lately| lately.contains(peer))
 }
 
 /// The Durable Object that remembers one peer.
