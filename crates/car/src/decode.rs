@@ -97,6 +97,18 @@ impl Decoder {
         }
     }
 
+    /// A decoder in the middle of a file that is one CARv1: at the section that begins at byte `at`, with the bytes from there
+    /// on still to be pushed. See [`pending`](Self::pending).
+    pub fn at_section(options: Options, at: u64) -> Self {
+        Self { at, state: State::Sections(Payload { start: 0, end: None }), ..Self::new(options) }
+    }
+
+    /// Which byte of the file the next section begins at, and what was pushed from there on. `None`: it is not between two
+    /// sections.
+    pub fn pending(&self) -> Option<(u64, &[u8])> {
+        (matches!(self.state, State::Sections(_)) && self.skip == 0).then_some((self.at, &self.buffer))
+    }
+
     /// Takes the next bytes of the file.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.is_finished() {

@@ -462,7 +462,8 @@ impl Session {
         if !self.events.is_empty() {
             return None;
         }
-        let connection = self.connection.freeze()?;
+        // As bytes, and not as a sequence of numbers: the form is the same, and takes a fraction of the time.
+        let connection = Bytes::from(self.connection.freeze()?);
         let parts = (connection, &self.inbound, &self.outbound, &self.engine, self.asking.freeze(), self.draining);
         postcard::to_allocvec(&parts).ok()
     }
@@ -470,7 +471,7 @@ impl Session {
     /// A session from its frozen form. The host's clock must have gone on in between: times before and after are
     /// compared.
     pub fn thaw(config: Arc<Config>, frozen: &[u8]) -> Result<Self, Error> {
-        let (connection, inbound, outbound, engine, asking, draining): (Vec<u8>, _, _, _, _, _) =
+        let (connection, inbound, outbound, engine, asking, draining): (Bytes, _, _, _, _, _) =
             postcard::from_bytes(frozen)?;
         let connection = Connection::thaw(config.wire.clone(), &connection)?;
         Ok(Self {

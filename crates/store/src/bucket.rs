@@ -1,6 +1,6 @@
-//! The three places of the layout, over any object store.
+//! The four places of the layout, over any object store.
 //!
-//! Where they are is the host's business: three folders, three prefixes of one bucket, or three bindings of a Worker.
+//! Where they are is the host's business: four folders, four prefixes of one bucket, or four bindings of a Worker.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 
-use crate::layout::{CARPARK, DUDEWHERE, SATNAV};
+use crate::layout::{CARPARK, DUDEWHERE, INDEX, SATNAV};
 
-/// CARPARK, DUDEWHERE and SATNAV: where CARs, roots and indexes are. Keys are those of [`layout`](crate::layout).
+/// CARPARK, DUDEWHERE, SATNAV and the index: where CARs, roots, the index of each CAR and that of all are. Keys are those of [`layout`](crate::layout).
 ///
 /// Cloning shares the stores.
 #[derive(Clone, Debug)]
@@ -21,14 +21,16 @@ pub struct Bucket {
     pub dudewhere: Arc<dyn ObjectStore>,
     /// The index of each CAR.
     pub satnav: Arc<dyn ObjectStore>,
+    /// Which CARs hold a block: see [`index`](crate::index).
+    pub index: Arc<dyn ObjectStore>,
 }
 
 impl Bucket {
-    /// The three places under `carpark/`, `dudewhere/` and `satnav/` of a prefix of one store; the empty prefix is the
+    /// The places under `carpark/`, `dudewhere/`, `satnav/` and `index/` of a prefix of one store; the empty prefix is the
     /// store's root.
     pub fn under(store: &Arc<dyn ObjectStore>, prefix: &Path) -> Self {
         let place =
             |name| -> Arc<dyn ObjectStore> { Arc::new(PrefixStore::new(Arc::clone(store), prefix.clone().join(name))) };
-        Self { carpark: place(CARPARK), dudewhere: place(DUDEWHERE), satnav: place(SATNAV) }
+        Self { carpark: place(CARPARK), dudewhere: place(DUDEWHERE), satnav: place(SATNAV), index: place(INDEX) }
     }
 }

@@ -110,6 +110,13 @@ impl Cutter {
         Ok(Some(Section { offset, cid: head.cid, data, end: self.at }))
     }
 
+    /// The next `len` bytes, which are no section but a block by itself. `None`: not all of them are here.
+    pub fn next_bare(&mut self, len: u64) -> Option<Bytes> {
+        let there = usize::try_from(len).ok().filter(|len| *len <= self.buffered)?;
+        self.at += len;
+        Some(self.take(there))
+    }
+
     /// Takes bytes off the front, all of which are there.
     fn take(&mut self, len: usize) -> Bytes {
         self.buffered -= len;
@@ -204,6 +211,30 @@ mod tests {
                 prop_assert_eq!(&section.data[..], &vec![number as u8; lens[number]][..]);
                 prop_assert_eq!(section.end, offsets.get(number + 1).copied().unwrap_or(car.len() as u64));
                 prop_assert_eq!(cutter.at(), section.end);
+            }
+        }
+
+        #[test]
+        fn a_block_by_itself_is_cut_where_it_lies(
+            lens in prop::collection::vec(0usize..5000, 1..20),
+            splits in prop::collection::vec(1usize..4000, 1..50),
+        ) {
+            let (car, offsets) = car(&lens);
+            let mut cutter = Cutter::new(offsets[0]);
+            let mut rest = car.slice(offsets[0] as usize..);
+            let mut splits = splits.iter().cycle();
+            for (number, len) in lens.iter().enumerate() {
+                let end = offsets.get(number + 1).copied().unwrap_or(car.len() as u64);
+                cutter.skip_to(end - *len as u64);
+                let data = loop {
+                    if let Some(data) = cutter.next_bare(*len as u64) {
+                        break data;
+                    }
+                    prop_assert!(!rest.is_empty());
+                    cutter.push(rest.split_to(rest.len().min(*splits.next().unwrap())));
+                };
+                prop_assert_eq!(&data[..], &vec![number as u8; *len][..]);
+                prop_assert_eq!(cutter.at(), end);
             }
         }
 

@@ -6,8 +6,13 @@
 //! | CARPARK, newer writers | `<multihash>/<multihash>.blob` | the same |
 //! | SATNAV | `<CAR CID>/<CAR CID>.car.idx` | MultihashIndexSorted over it |
 //! | DUDEWHERE | `<root CID>/<CAR CID>` | nothing: the key says that this CAR holds that root |
+//! | index | `manifest/<generation, 16 hex digits>` | which runs and segments there are |
+//! | index | `runs/<id, 32 hex digits>/<shard, 4 hex digits>` | a part of a run: which CARs hold a block |
+//! | index | `cars/<id, 32 hex digits>` | a segment of the table of CARs |
+//! | index | `reading/<CAR CID>` | how far a CAR is read that takes several events; of no meaning to readers |
 //!
-//! CIDs are version 1 in base32, multihashes base58btc with their `z`. These are web3.storage's buckets.
+//! CIDs are version 1 in base32, multihashes base58btc with their `z`. The first three places are web3.storage's buckets; the index is
+//! ours, and specified in `docs/block-runs.md`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,6 +27,15 @@ pub const CARPARK: &str = "carpark";
 pub const DUDEWHERE: &str = "dudewhere";
 /// The name of the place where indexes are.
 pub const SATNAV: &str = "satnav";
+/// The name of the place where the index over all CARs is.
+pub const INDEX: &str = "index";
+
+/// In the index: what the keys of manifests begin with.
+const MANIFESTS: &str = "manifest";
+/// In the index: what the keys of runs begin with.
+const RUNS: &str = "runs";
+/// In the index: what the keys of segments begin with.
+const SEGMENTS: &str = "cars";
 
 /// The multicodec of a CAR file as a block.
 const CAR: u64 = 0x0202;
@@ -107,6 +121,25 @@ pub fn blob(car: &CarCid) -> Path {
     Path::from(format!("{multihash}/{multihash}.blob"))
 }
 
+/// The CAR that a key of CARPARK names, and whether it is one of [`blob`]. `None` for everything else that lies there.
+pub fn car_of_key(key: &Path) -> Option<(CarCid, bool)> {
+    let name = key.filename()?;
+    let (cid, is_blob) = match name.split_once('.')? {
+        (cid, "car") => (cid.parse().ok()?, false),
+        (multihash, "blob") => (car_of_multihash(multihash)?, true),
+        _ => return None,
+    };
+    let expected = if is_blob { blob(&cid) } else { car(&cid) };
+    (*key == expected).then_some((cid, is_blob))
+}
+
+fn car_of_multihash(text: &str) -> Option<CarCid> {
+    let (_, bytes) = multibase::decode(text).ok()?;
+    let multihash = Multihash::<64>::from_bytes(&bytes).ok()?;
+    let digest = <[u8; 32]>::try_from(multihash.digest()).ok()?;
+    (multihash.code() == SHA2_256).then_some(CarCid(digest))
+}
+
 /// In SATNAV: the CAR's index.
 pub fn index(car: &CarCid) -> Path {
     Path::from(format!("{car}/{car}.car.idx"))
@@ -125,6 +158,38 @@ pub fn entry(root: &Cid, car: &CarCid) -> Path {
 /// The CAR that an entry in DUDEWHERE names. `None` for the other things found there, such as a `.rollup.idx`.
 pub fn car_of_entry(entry: &Path) -> Option<CarCid> {
     entry.filename()?.parse().ok()
+}
+
+/// In the index: what the keys of manifests begin with, for listing.
+pub fn manifests() -> Path {
+    Path::from(MANIFESTS)
+}
+
+/// In the index: the manifest of a generation.
+pub fn manifest(generation: u64) -> Path {
+    Path::from(format!("{MANIFESTS}/{generation:016x}"))
+}
+
+/// The generation of a manifest's key. `None` for other things.
+pub fn generation(manifest_key: &Path) -> Option<u64> {
+    let name = manifest_key.filename()?;
+    let generation = u64::from_str_radix(name, 16).ok()?;
+    (*manifest_key == manifest(generation)).then_some(generation)
+}
+
+/// In the index: what the keys of runs begin with, for listing.
+pub fn runs() -> Path {
+    Path::from(RUNS)
+}
+
+/// In the index: what the keys of segments begin with, for listing.
+pub fn segments() -> Path {
+    Path::from(SEGMENTS)
+}
+
+/// In the index: how far this CAR is read.
+pub fn reading(car: &CarCid) -> Path {
+    Path::from(format!("reading/{car}"))
 }
 
 /// A root as keys have it: whichever way a peer names it, the CIDv1 in base32.
@@ -168,6 +233,27 @@ mod tests {
         let CarCid(digest) = CarCid::of_digest(*root.hash().digest().first_chunk().unwrap());
         let multihash = "zQmZgTpJUbrss357x1D14Uo43JATwd7LhkZNbreqXVGFMmD";
         assert_eq!(blob(&CarCid(digest)).as_ref(), format!("{multihash}/{multihash}.blob"));
+    }
+
+    #[test]
+    fn a_key_of_carpark_names_its_car_and_other_things_name_none() {
+        let car_cid: CarCid = CAR_CID.parse().unwrap();
+        assert_eq!(car_of_key(&car(&car_cid)), Some((car_cid, false)));
+        assert_eq!(car_of_key(&blob(&car_cid)), Some((car_cid, true)));
+        let legacy = format!("raw/{BLOCK}/1/{CAR_CID}.car");
+        for other in [legacy, format!("{CAR_CID}/x.car"), format!("{CAR_CID}/{CAR_CID}"), String::new()] {
+            assert_eq!(car_of_key(&Path::from(other.clone())), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_found_by_its_generation() {
+        for number in [0, 1, 0x1234, u64::MAX] {
+            assert_eq!(generation(&manifest(number)), Some(number));
+        }
+        for other in ["manifest/1", "manifest/000000000000000G", "runs/0000000000000001", "manifest"] {
+            assert_eq!(generation(&Path::from(other)), None, "{other}");
+        }
     }
 
     #[test]

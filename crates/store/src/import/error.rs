@@ -7,6 +7,7 @@ use hoverboard_dag::LinksError;
 use object_store::path::Path;
 
 use super::MAX_FOUND_ROOTS;
+use crate::CarCid;
 
 /// Why a CAR was not imported, or not wholly. It never names the file, which its host knows.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,13 @@ pub enum ImportError {
     /// The bytes of the second pass are not those of the first. The CAR was not written.
     #[error("it changed while it was imported")]
     Changed,
+
+    /// A CAR that lies in the bucket is not the one that its key names, or is a CARv2 around it.
+    #[error("its key names another CAR than it holds, which is {found}")]
+    Misnamed {
+        /// The CARv1 that is there.
+        found: CarCid,
+    },
 
     /// The store failed.
     #[error("cannot write {key}: {source}")]

@@ -18,6 +18,8 @@
 //! count from the start of the object, and a reader needs to know nothing else. The CAR CID is that of the payload.
 
 mod error;
+mod frozen;
+mod hash;
 mod roots;
 mod source;
 mod survey;
@@ -31,7 +33,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 pub use self::error::ImportError;
 pub use self::roots::MAX_FOUND_ROOTS;
 pub use self::source::Source;
-pub use self::survey::{Survey, Surveyed};
+pub use self::survey::{SectionLen, Survey, Surveyed};
 
 use self::upload::Upload;
 use crate::layout::{self, CARPARK, DUDEWHERE, SATNAV};
@@ -111,6 +113,30 @@ pub async fn import(
             wrote(len);
         }
     }
+
+    let described = describe(bucket, surveyed, options, watch).await?;
+    imported.objects += described.objects;
+    imported.bytes += described.bytes;
+    Ok(imported)
+}
+
+/// Writes what is found of a CAR that lies in the bucket: its index, and its entries. What is there already is left alone.
+///
+/// # Errors
+///
+/// The store fails, or `watch` says stop. It is safe to do it again.
+pub(crate) async fn describe(
+    bucket: &Bucket,
+    surveyed: &Surveyed,
+    options: &Options,
+    watch: &dyn Watch,
+) -> Result<Imported, ImportError> {
+    let car = &surveyed.car;
+    let mut imported = Imported { objects: 0, bytes: 0 };
+    let mut wrote = |bytes| {
+        imported.objects += 1;
+        imported.bytes += bytes;
+    };
 
     let target = Target { store: &*bucket.satnav, place: SATNAV, key: layout::index(car) };
     let len = surveyed.index.len() as u64;

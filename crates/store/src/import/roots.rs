@@ -4,8 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use cid::Cid;
 use hoverboard_dag::links;
+use serde::{Deserialize, Serialize};
 
 use super::ImportError;
+use super::frozen::cids;
 
 /// The most roots that are found by walking: more say that it is no DAG that was exported, but a heap of blocks.
 pub const MAX_FOUND_ROOTS: usize = 64;
@@ -34,6 +36,33 @@ impl Roots {
         }
     }
 
+    /// As it is put away between two events.
+    pub(super) fn form(&self) -> Form {
+        match self {
+            Self::Known(roots) => Form::Known(roots.iter().map(Cid::to_bytes).collect()),
+            Self::Sought(seeker) => {
+                let unlinked = seeker.unlinked.values().map(|(number, cid)| (*number, cid.to_bytes())).collect();
+                Form::Sought { linked: seeker.linked.iter().copied().collect(), unlinked, blocks: seeker.blocks }
+            }
+        }
+    }
+
+    pub(super) fn of_form(form: Form) -> Option<Self> {
+        Some(match form {
+            Form::Known(roots) => Self::Known(cids(&roots)?),
+            Form::Sought { linked, unlinked, blocks } => {
+                let (numbers, bytes): (Vec<u64>, Vec<Vec<u8>>) = unlinked.into_iter().unzip();
+                let unlinked = numbers.into_iter().zip(cids(&bytes)?).map(|(number, cid)| (print(&cid), (number, cid)));
+                Self::Sought(Seeker { linked: linked.into_iter().collect(), unlinked: unlinked.collect(), blocks })
+            }
+        })
+    }
+
+    /// No root, and none is looked for.
+    pub(super) fn none() -> Self {
+        Self::Known(Vec::new())
+    }
+
     /// Takes a block, which was checked.
     pub(super) fn block(&mut self, cid: &Cid, data: &[u8]) -> Result<(), ImportError> {
         match self {
@@ -49,6 +78,13 @@ impl Roots {
             Self::Sought(seeker) => seeker.finish(),
         }
     }
+}
+
+/// Roots, put away.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Form {
+    Known(Vec<Vec<u8>>),
+    Sought { linked: Vec<Print>, unlinked: Vec<(u64, Vec<u8>)>, blocks: u64 },
 }
 
 /// Finds the blocks that no block links to. It remembers every link, at some twenty to forty bytes.

@@ -1,42 +1,55 @@
 //! The first pass over a CAR: every block checked, and all that the second pass needs to know.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
 use hoverboard_car::index::{Codec, IndexBuilder};
-use hoverboard_car::{Decoder, Event, Header, Options, Section};
-use sha2::{Digest, Sha256};
+use hoverboard_car::{Decoder, Event, Header, Options, Section, SectionOffset};
 
 use super::ImportError;
+use super::hash::Hash;
 use super::roots::Roots;
 use crate::CarCid;
 
 /// A survey of one CAR: [`push`](Self::push) it every byte of the file, in any pieces, and [`finish`](Self::finish).
 ///
-/// Its memory is that of one section, of the index (some forty bytes a block, twice that at the end), and of the links
+/// Its memory is that of one section, of the index (some sixty bytes a block, forty more at the end), and of the links
 /// where roots have to be found.
 #[derive(Debug)]
 pub struct Survey {
-    given_roots: Vec<Cid>,
-    decoder: Decoder,
+    pub(super) given_roots: Vec<Cid>,
+    /// The CAR is in the bucket already: it may have no root.
+    pub(super) rootless: bool,
+    pub(super) decoder: Decoder,
     /// Bytes of the file that were pushed.
-    at: u64,
-    stage: Stage,
-    index: IndexBuilder,
-    blocks: u64,
+    pub(super) at: u64,
+    pub(super) stage: Stage,
+    pub(super) index: IndexBuilder,
+    pub(super) sections: Vec<SectionLen>,
+}
+
+/// Where a section lies and how long it is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SectionLen {
+    /// Where its length varint begins, from the start of the CARv1.
+    pub offset: SectionOffset,
+    /// Bytes of varint, CID and data.
+    pub len: u32,
+    /// Bytes of the CID alone.
+    pub cid_len: u8,
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one, and nearly always it is the large one")]
-enum Stage {
+pub(super) enum Stage {
     /// Where the payload begins is not known. The last bytes pushed are kept, for it begins among them.
     Opening(BytesMut),
     Payload {
         start: u64,
         /// `None`: it goes on to the end of the file.
         end: Option<u64>,
-        hash: Sha256,
+        hash: Hash,
         roots: Roots,
     },
 }
@@ -50,10 +63,12 @@ pub struct Surveyed {
     pub payload: Range<u64>,
     /// Its index, a MultihashIndexSorted.
     pub index: Bytes,
-    /// The roots that it will be found by: at least one, each once.
+    /// The roots that it will be found by: at least one, each once. Of a CAR that lay in the bucket there may be none.
     pub roots: Vec<Cid>,
     /// How many blocks it holds.
     pub blocks: u64,
+    /// Every section, in order.
+    pub sections: Arc<[SectionLen]>,
 }
 
 impl Survey {
@@ -62,12 +77,18 @@ impl Survey {
     pub fn new(roots: &[Cid]) -> Self {
         Self {
             given_roots: roots.to_vec(),
+            rootless: false,
             decoder: Decoder::new(Options::default()),
             at: 0,
             stage: Stage::Opening(BytesMut::new()),
             index: IndexBuilder::new(Codec::MultihashIndexSorted),
-            blocks: 0,
+            sections: Vec::new(),
         }
+    }
+
+    /// A survey of a CAR that lies in the bucket already, put there by anybody: where no root can be told it has none.
+    pub fn of_stored() -> Self {
+        Self { rootless: true, ..Self::new(&[]) }
     }
 
     /// Takes the next bytes of the file. An error takes the survey with it.
@@ -106,11 +127,15 @@ impl Survey {
             return Err(hoverboard_car::Error::Truncated { at: 0, what: "header", end: self.at + 1 }.into());
         };
         Ok(Surveyed {
-            car: CarCid::of_digest(hash.finalize().into()),
+            car: CarCid::of_digest(hash.finish()),
             payload: start..end.unwrap_or(self.at),
             index: self.index.finish().into(),
-            roots: roots.finish()?,
-            blocks: self.blocks,
+            roots: match roots.finish() {
+                Err(_) if self.rootless => Vec::new(),
+                roots => roots?,
+            },
+            blocks: self.sections.len() as u64,
+            sections: self.sections.into(),
         })
     }
 
@@ -128,19 +153,26 @@ impl Survey {
         let Stage::Opening(recent) = &self.stage else { return };
         let (start, end) = (header.payload_start(), header.payload_end());
         let recent_at = self.at - recent.len() as u64;
-        let hash = Sha256::new_with_prefix(within(recent, recent_at, start..end.unwrap_or(u64::MAX)));
+        let mut hash = Hash::new();
+        hash.update(within(recent, recent_at, start..end.unwrap_or(u64::MAX)));
         let roots = Roots::choose(&self.given_roots, &header.roots);
         self.stage = Stage::Payload { start, end, hash, roots };
     }
 
     fn section(&mut self, section: &Section) -> Result<(), ImportError> {
         section.verify(hoverboard_dag::verify)?;
-        self.blocks += 1;
-        self.index.push(section.cid().hash(), section.head.offset);
-        match &mut self.stage {
-            Stage::Payload { roots, .. } => roots.block(section.cid(), &section.data),
-            Stage::Opening(_) => Ok(()),
+        let head = &section.head;
+        self.index.push(head.cid.hash(), head.offset);
+        // A section and its CID have bounds that are far below these.
+        let len = u32::try_from(head.section_len()).unwrap_or(u32::MAX);
+        let cid_len = u8::try_from(head.cid.encoded_len()).unwrap_or(u8::MAX);
+        self.sections.push(SectionLen { offset: head.offset, len, cid_len });
+        let Stage::Payload { roots, .. } = &mut self.stage else { return Ok(()) };
+        match roots.block(section.cid(), &section.data) {
+            Err(_) if self.rootless => *roots = Roots::none(),
+            outcome => outcome?,
         }
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -147,7 +148,7 @@ impl Ledger {
         let id = books.next_account;
         books.next_account += 1;
         books.shares.open(id);
-        Account(Arc::new(Owner { books: self.0.clone(), id }))
+        Account(Arc::new(Owner { books: self.0.clone(), id, requests: Default::default() }))
     }
 
     /// Counts work that no single peer is to be charged with.
@@ -179,6 +180,8 @@ pub struct Account(Arc<Owner>);
 struct Owner {
     books: Arc<Mutex<Books>>,
     id: u64,
+    /// Requests begun by this account, over all events, by [`Kind`].
+    requests: [AtomicU64; 4],
 }
 
 impl Drop for Owner {
@@ -197,6 +200,12 @@ impl Account {
     /// The event's budget is spent, or this account's part of it. Nothing was counted then.
     pub fn request(&self, kind: Kind) -> Request {
         Request::new(self.clone(), kind)
+    }
+
+    /// The requests that this account has begun since it was opened, over all events: by [`Kind`] in the order of its
+    /// variants.
+    pub fn requests(&self) -> [u64; 4] {
+        self.0.requests.each_ref().map(|requests| requests.load(Ordering::Relaxed))
     }
 
     /// Counts work.

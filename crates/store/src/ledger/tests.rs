@@ -142,3 +142,15 @@ proptest! {
         prop_assert_eq!(ledger.spending().waiting, 0);
     }
 }
+
+#[test]
+fn an_account_knows_what_it_has_begun_over_all_events() {
+    let ledger = Ledger::new(Budget::UNLIMITED);
+    let (one, other) = (ledger.account(), ledger.account());
+    for _ in 0..3 {
+        drop(one.request(Kind::Read).now_or_never().unwrap().unwrap());
+        ledger.begin_event();
+    }
+    drop(one.request(Kind::List).now_or_never().unwrap().unwrap());
+    assert_eq!((one.requests(), other.requests()), ([3, 1, 0, 0], [0; 4]));
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use super::{Account, Books, Kind, Spent, Work};
@@ -60,6 +61,7 @@ impl Future for Request {
                 books.shares.wait(account);
                 books.spending.waiting += 1;
                 books.spending.requests[this.kind as usize] += 1;
+                this.account.0.requests[this.kind as usize].fetch_add(1, Ordering::Relaxed);
                 books.charge(&Work { requests: 1, ..Work::default() });
                 Ok(())
             }

@@ -11,28 +11,28 @@ use parking_lot::Mutex;
 use super::Failure;
 
 /// The least recently used go first.
-pub(super) struct Cache<K, V> {
+pub(crate) struct Cache<K, V> {
     entries: LruCache<K, (V, usize)>,
     cost: usize,
     limit: usize,
 }
 
 impl<K: Hash + Eq, V> Cache<K, V> {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { entries: LruCache::unbounded(), cost: 0, limit }
     }
 
-    pub(super) fn find(&mut self, key: &K) -> Option<&V> {
+    pub(crate) fn find(&mut self, key: &K) -> Option<&V> {
         self.entries.get(key).map(|(value, _)| value)
     }
 
     /// What all values together cost.
-    pub(super) fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> usize {
         self.cost
     }
 
     /// Keeps a value, unless it costs more than all may.
-    pub(super) fn insert(&mut self, key: K, value: V, cost: usize) {
+    pub(crate) fn insert(&mut self, key: K, value: V, cost: usize) {
         self.remove(&key);
         if cost > self.limit {
             return;
@@ -42,14 +42,14 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         self.entries.put(key, (value, cost));
     }
 
-    pub(super) fn remove(&mut self, key: &K) {
+    pub(crate) fn remove(&mut self, key: &K) {
         if let Some((_, cost)) = self.entries.pop(key) {
             self.cost -= cost;
         }
     }
 
     /// Lets what is kept cost more from now on; the oldest make room. `false`: not even all of them would.
-    pub(super) fn reprice(&mut self, key: &K, cost: usize) -> bool {
+    pub(crate) fn reprice(&mut self, key: &K, cost: usize) -> bool {
         if cost > self.limit {
             return false;
         }
@@ -61,7 +61,7 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         true
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&K, &V) -> bool)
+    pub(crate) fn retain(&mut self, keep: impl Fn(&K, &V) -> bool)
     where
         K: Clone,
     {
@@ -71,7 +71,7 @@ impl<K: Hash + Eq, V> Cache<K, V> {
     }
 
     /// Whether there was one.
-    pub(super) fn remove_oldest(&mut self) -> bool {
+    pub(crate) fn remove_oldest(&mut self) -> bool {
         let oldest = self.entries.pop_lru();
         if let Some((_, (_, cost))) = &oldest {
             self.cost -= cost;

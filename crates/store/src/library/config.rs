@@ -60,12 +60,20 @@ pub struct Config {
     pub timer: Arc<dyn Timer>,
     /// Who is told about faults.
     pub observer: Arc<dyn Observer>,
-    /// Memory for indexes, in bytes: 16 MiB.
+    /// Memory for indexes, in bytes, those being read included: 16 MiB. A reader that needs another one waits until there
+    /// is room for it; where none is held, one is read however large.
     pub index_bytes: usize,
     /// An index up to this length is held whole, in bytes: 4 MiB. A longer one is searched by ranged reads.
     pub whole_index: u64,
     /// Memory for CARs that are held whole, in bytes, those being read and given out included: 8 MiB.
     pub car_bytes: usize,
+    /// Memory for sections that are being received, of all readers and in bytes: 16 MiB. Up to 64 KiB of each range are not
+    /// counted. A range that needs more waits until there is room; where none is held, one section is received however
+    /// long.
+    pub section_bytes: usize,
+    /// Wants that all readers may have, each of which takes up to 1 KiB: 16,384. One reader has no more than half of what
+    /// the others left, and may always have 16 more: see [`Reader::is_full`](crate::reader::Reader::is_full).
+    pub wants: usize,
     /// A CAR up to this length may be read whole when several of its blocks are wanted, in bytes: 8 MiB.
     pub whole_car: u64,
     /// How long a listing is believed, an empty one too, and a CAR held whole or found gone: 10 s.
@@ -95,6 +103,8 @@ impl Config {
             index_bytes: 16 << 20,
             whole_index: 4 << 20,
             car_bytes: 8 << 20,
+            section_bytes: 16 << 20,
+            wants: 16 << 10,
             whole_car: 8 << 20,
             listing_life: Duration::from_secs(10),
             window: 1 << 20,

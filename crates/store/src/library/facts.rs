@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use object_store::path::Path;
+
 use super::{Failure, Library, Opened};
 use crate::ledger::Account;
 use crate::{CarCid, layout};
@@ -54,5 +56,11 @@ impl Library {
             Err(_) => {}
         }
         opened
+    }
+
+    /// Where a CAR lies in CARPARK, if it was read not long ago.
+    pub(crate) fn key_of_car(&self, car: &CarCid) -> Option<Path> {
+        let blob = self.shelves.lock().facts.find(car)?.blob;
+        Some(if blob { layout::blob(car) } else { layout::car(car) })
     }
 }

@@ -40,7 +40,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn of(error: &object_store::Error, account: &Account) -> Self {
+    pub(crate) fn of(error: &object_store::Error, account: &Account) -> Self {
         use object_store::Error;
         if let Some(spent) = Spent::of(error) {
             account.mark_exhausted();
@@ -100,7 +100,7 @@ impl Library {
     }
 
     /// A future of the store's, which is not waited for without end.
-    pub(super) async fn watched<T>(&self, future: impl Future<Output = T>) -> Result<T, Failure> {
+    pub(crate) async fn watched<T>(&self, future: impl Future<Output = T>) -> Result<T, Failure> {
         let mut future = std::pin::pin!(future);
         let mut stall = Stall::new(&self.config);
         poll_fn(|cx| match future.as_mut().poll(cx) {

@@ -1,13 +1,12 @@
 //! Small CARs, read with one request and held whole for all peers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Failure, Library};
+use super::{Failure, Library, Room};
 use crate::CarCid;
 use crate::ledger::Account;
 
@@ -15,52 +14,6 @@ use crate::ledger::Account;
 pub(crate) struct Whole {
     pub(crate) bytes: Bytes,
     _room: Room,
-}
-
-/// Bytes of whole CARs that are in memory or about to be, whoever holds them: a cache alone would not count those
-/// that it dropped while they were being given out.
-pub(super) struct Alive {
-    bytes: AtomicUsize,
-    limit: usize,
-}
-
-struct Room {
-    alive: Arc<Alive>,
-    bytes: usize,
-}
-
-impl Alive {
-    pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { bytes: AtomicUsize::new(0), limit })
-    }
-
-    fn take(&self, bytes: usize) -> bool {
-        let more = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.limit);
-        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
-    }
-
-    fn room(self: &Arc<Self>) -> Room {
-        Room { alive: Arc::clone(self), bytes: 0 }
-    }
-}
-
-impl Room {
-    /// Makes it so many bytes, and says whether there are so many.
-    fn resize(&mut self, bytes: usize) -> bool {
-        match bytes.checked_sub(self.bytes) {
-            Some(more) if !self.alive.take(more) => return false,
-            Some(_) => {}
-            None => drop(self.alive.bytes.fetch_sub(self.bytes - bytes, Ordering::Relaxed)),
-        }
-        self.bytes = bytes;
-        true
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.alive.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
 }
 
 impl Library {
@@ -106,7 +59,7 @@ impl Library {
     }
 
     async fn read_whole(&self, car: CarCid, length: u64, account: &Account) -> Result<Whole, Failure> {
-        let mut room = self.alive.room();
+        let mut room = self.pools.cars.room();
         self.make_room(&mut room, length)?;
         let mut opened = self.open_car(car, 0..self.config.whole_car, account).await?;
         if opened.size > self.config.whole_car {

@@ -2,8 +2,8 @@
 //!
 //! - The queue is swept like a disk: the next run begins at the first want at or behind the place where the last one
 //!   was to end, and goes round.
-//! - A run goes on to the next want while the *gap* between them is small. Where a queue would take too many requests,
-//!   the gap grows as far as it must and may: a request costs more than the bytes that are passed over.
+//! - A run goes on to the next want while the *gap* between them is small. Where wants take too many requests, the gap
+//!   grows as far as it must and may: a request costs more than the bytes that are passed over.
 //! - A run that begins where another one ended, whose bytes were nearly all wanted, is *sequential*: it reads on beyond
 //!   the wants, twice as far each time.
 //! - What an open run will pass is not planned: it serves also the wants that come while it is open.
@@ -13,6 +13,8 @@ mod gap;
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::ops::Range;
+
+use self::gap::Credit;
 
 /// Where a section begins: in which CAR, by the number that the reader knows it under, and where in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,10 +30,9 @@ pub struct Place {
 pub struct Tuning {
     /// Wants that lie at most this far apart are read by one request.
     pub gap: u64,
-    /// The gap may grow to this where the queue would take more requests than [`requests`](Self::requests).
+    /// The gap may grow to this where a CAR's wants would take more requests than [`requests`](Self::requests).
     pub max_gap: u64,
-    /// So many requests for the wants that one CAR's queue holds are few enough; where it holds very many wants, a
-    /// tenth of their number is.
+    /// So many requests to one CAR are few enough, and beyond these a sixteenth of the wants that they serve.
     pub requests: usize,
     /// The longest run of wants.
     pub max_run: u64,
@@ -88,12 +89,16 @@ pub struct Plan {
     /// The sweep goes on here.
     cursor: Place,
     trails: Vec<Trail>,
+    /// What requests were made of late, the last CAR's last.
+    credits: Vec<Credit>,
 }
 
 #[derive(Debug)]
 struct Wanted {
     /// Where the section ends, or where it will be taken to end.
     end: u64,
+    /// No section begins here but the block itself, which ends exactly there.
+    bare: bool,
     keys: Vec<u64>,
 }
 
@@ -114,7 +119,7 @@ const TRAILS: usize = 4;
 impl Plan {
     /// An empty queue.
     pub fn new(tuning: Tuning) -> Self {
-        Self { tuning, wants: BTreeMap::new(), cursor: Place::default(), trails: Vec::new() }
+        Self { tuning, wants: BTreeMap::new(), cursor: Place::default(), trails: Vec::new(), credits: Vec::new() }
     }
 
     /// Whether nothing is wanted.
@@ -124,9 +129,25 @@ impl Plan {
 
     /// Adds a want for the section at `place`, which ends at `end` or may be taken to.
     pub fn insert(&mut self, place: Place, end: u64, key: u64) {
-        let wanted = self.wants.entry(place).or_insert_with(|| Wanted { end, keys: Vec::new() });
+        self.add(place, end, key, false);
+    }
+
+    /// Adds a want for the block whose own bytes lie from `place` to `end`. Where a section is wanted that should begin at
+    /// the same place, one of the two is wrong, and both are taken for sections.
+    pub fn insert_bare(&mut self, place: Place, end: u64, key: u64) {
+        self.add(place, end, key, true);
+    }
+
+    fn add(&mut self, place: Place, end: u64, key: u64, bare: bool) {
+        let wanted = self.wants.entry(place).or_insert_with(|| Wanted { end, bare, keys: Vec::new() });
+        wanted.bare &= bare && wanted.end == end;
         wanted.end = wanted.end.max(end);
         wanted.keys.push(key);
+    }
+
+    /// Where the block ends whose own bytes begin at `place`. `None`: a section is wanted there, or nothing.
+    pub fn bare_end(&self, place: Place) -> Option<u64> {
+        self.wants.get(&place).filter(|wanted| wanted.bare).map(|wanted| wanted.end)
     }
 
     /// Says where the section at `place` really ends.
@@ -178,6 +199,7 @@ impl Plan {
         if let Some(trail) = self.trails.iter_mut().rev().find(|trail| covers(&trail.run)) {
             trail.served += len;
         }
+        self.refund_want(place.car);
     }
 
     /// Says that a run was closed having come to `at`. One that was given up well before its end reads less far ahead
@@ -213,6 +235,7 @@ impl Plan {
         let run = Run { car: first.car, start: first.offset, end, sequential: false };
         let run = self.follow(run, open, |offset| boundary(Place { car: run.car, offset }).min(fence));
         self.cursor = Place { car: run.car, offset: run.end };
+        self.charge_request(run.car);
         Some(run)
     }
 

@@ -1,6 +1,6 @@
 //! The CARs that one reader knows, under the numbers that its plan has for them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures_util::future::BoxFuture;
 
@@ -13,6 +13,12 @@ const EXPECTED: u64 = 64 << 10;
 /// A CAR that blocks were found in, or may be.
 pub(super) struct Car {
     pub(super) cid: CarCid,
+    /// When it came to be among those that are known: all that did so later have higher numbers.
+    since: u32,
+    /// Blocks that a locator found in it.
+    named: u32,
+    /// It has no index.
+    unindexed: bool,
     /// The longest section seen: what a section is taken to be where the index does not say.
     pub(super) expected: u64,
     /// Reads of it that were begun.
@@ -31,12 +37,15 @@ pub(super) struct Cars {
     known: VecDeque<u32>,
     all: BTreeMap<u32, Car>,
     next: u32,
+    /// What the next one that is known will have for [`Car::since`].
+    next_since: u32,
     changed: bool,
 }
 
 impl Cars {
     pub(super) fn new(remembered: Vec<CarCid>) -> Self {
-        let mut cars = Self { known: VecDeque::new(), all: BTreeMap::new(), next: 0, changed: false };
+        let (known, all) = (VecDeque::new(), BTreeMap::new());
+        let mut cars = Self { known, all, next: 0, next_since: 0, changed: false };
         cars.add(remembered);
         cars.changed = false;
         cars
@@ -46,17 +55,67 @@ impl Cars {
     pub(super) fn add(&mut self, cars: impl IntoIterator<Item = CarCid>) -> bool {
         let mut added = Vec::new();
         for cid in cars {
-            if added.len() < MAX_CARS && self.known.iter().all(|number| self.all[number].cid != cid) {
-                let car = Car { cid, expected: EXPECTED, reads: 0, streamed: false, failures: 0, wait: None };
-                self.all.insert(self.next, car);
-                added.push(self.next);
-                self.next += 1;
+            if added.len() == MAX_CARS {
+                break;
+            }
+            let number = self.number_of(cid);
+            if let Some(car) = self.all.get_mut(&number)
+                && !self.known.contains(&number)
+                && !added.contains(&number)
+            {
+                car.since = self.next_since;
+                self.next_since += 1;
+                added.push(number);
             }
         }
         added.iter().rev().for_each(|number| self.known.push_front(*number));
         self.known.truncate(MAX_CARS);
         self.changed |= !added.is_empty();
         !added.is_empty()
+    }
+
+    /// The number of a CAR, whether it is known or only read from.
+    pub(super) fn number_of(&mut self, cid: CarCid) -> u32 {
+        if let Some((number, _)) = self.all.iter().find(|(_, car)| car.cid == cid) {
+            return *number;
+        }
+        let number = self.next;
+        self.next += 1;
+        let car = Car {
+            cid,
+            since: 0,
+            named: 0,
+            unindexed: false,
+            expected: EXPECTED,
+            reads: 0,
+            streamed: false,
+            failures: 0,
+            wait: None,
+        };
+        self.all.insert(number, car);
+        number
+    }
+
+    /// A locator found a block in it. One that holds two is worth its index: it is known from then on, which is what is
+    /// returned.
+    pub(super) fn named(&mut self, number: u32) -> bool {
+        let Some(car) = self.all.get_mut(&number) else { return false };
+        car.named = car.named.saturating_add(1);
+        let cid = car.cid;
+        car.named >= 2 && !car.unindexed && self.add([cid])
+    }
+
+    /// It has no index, although it may be there itself.
+    pub(super) fn forget_unindexed(&mut self, number: u32) {
+        if let Some(car) = self.all.get_mut(&number) {
+            car.unindexed = true;
+        }
+        self.forget(number);
+    }
+
+    /// All that are known from now on will have this for their [`Car::since`], or more.
+    pub(super) fn now(&self) -> u32 {
+        self.next_since
     }
 
     /// A block was found in it: look there first.
@@ -76,16 +135,23 @@ impl Cars {
         self.changed |= self.known.len() < before;
     }
 
-    /// Drops those that are not known any more and of which nothing is wanted.
-    pub(super) fn sweep(&mut self, wanted: impl Fn(u32) -> bool) {
-        if self.all.len() > 2 * MAX_CARS {
-            let known = &self.known;
-            self.all.retain(|number, _| known.contains(number) || wanted(*number));
-        }
+    /// Whether there are so many that those are to be dropped that nobody needs.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.all.len() > 2 * MAX_CARS
     }
 
-    pub(super) fn known(&self) -> impl Iterator<Item = (u32, CarCid)> {
-        self.known.iter().map(|number| (*number, self.all[number].cid))
+    /// Drops those that are neither known nor needed.
+    pub(super) fn sweep(&mut self, needed: &BTreeSet<u32>) {
+        let known = &self.known;
+        self.all.retain(|number, _| known.contains(number) || needed.contains(number));
+    }
+
+    /// Those that are known, each with when it came to be so.
+    pub(super) fn known(&self) -> impl Iterator<Item = (u32, CarCid, u32)> {
+        self.known.iter().map(|number| {
+            let car = &self.all[number];
+            (*number, car.cid, car.since)
+        })
     }
 
     pub(super) fn get(&self, number: u32) -> Option<&Car> {

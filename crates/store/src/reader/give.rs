@@ -1,10 +1,13 @@
 //! Blocks given out once they are checked; and what becomes of the wants whose read brought something else, or nothing.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use cid::Cid;
 use hoverboard_car::{Options, SectionHead, SectionOffset};
 
-use super::{Found, Reader, Want};
+use super::{Found, Next, Reader, Want};
 use crate::cut::Section;
 use crate::layout;
 use crate::ledger::Work;
@@ -31,10 +34,19 @@ impl Reader {
         let (number, whole) = (*number, Arc::clone(whole));
         match self.plan.first_in(number, 0..u64::MAX) {
             None => drop(self.whole.pop()),
-            Some(offset) => match section_of(&whole, offset) {
-                Ok(section) => self.give(Place { car: number, offset }, section),
-                Err(what) => self.is_broken(Place { car: number, offset }, &what),
-            },
+            Some(offset) => {
+                let place = Place { car: number, offset };
+                match self.plan.bare_end(place) {
+                    Some(end) => match bytes_of(&whole, offset..end) {
+                        Ok(data) => self.give_bare(place, data),
+                        Err(what) => self.is_broken(place, &what),
+                    },
+                    None => match section_of(&whole, offset) {
+                        Ok(section) => self.give(place, section),
+                        Err(what) => self.is_broken(place, &what),
+                    },
+                }
+            }
         }
         true
     }
@@ -61,16 +73,38 @@ impl Reader {
             car.expected = car.expected.max(section.end - section.offset);
         }
         self.plan.served(place, section.end - section.offset);
-        for key in right {
-            let found = match self.wants.remove(&key).map(|entry| entry.want) {
-                Some(Want::Have { inline_limit }) if section.data.len() > inline_limit => {
-                    Found::Have { size: section.data.len() as u64 }
-                }
-                Some(_) => Found::Block(section.data.clone()),
-                None => continue,
-            };
-            self.answers.push_back((key, found));
+        right.into_iter().for_each(|key| self.hand_out(key, &section.data));
+    }
+
+    /// Gives out a block that was read by itself to all who want it, if it is what they want: only the hash tells.
+    pub(super) fn give_bare(&mut self, place: Place, data: Bytes) {
+        let end = place.offset + data.len() as u64;
+        let mut wrong = Vec::new();
+        for key in self.plan.take(place) {
+            let Some(cid) = self.wants.get(&key).map(|entry| entry.cid) else { continue };
+            if self.is_block(&cid, &data) { self.hand_out(key, &data) } else { wrong.push(key) }
         }
+        if wrong.is_empty() {
+            self.plan.served(place, data.len() as u64);
+        } else {
+            self.is_wrong(place, end, wrong, "it is not the block that is said to be there");
+        }
+    }
+
+    /// Whether these are the bytes of a block.
+    pub(super) fn is_block(&self, cid: &Cid, data: &[u8]) -> bool {
+        self.account.charge(&Work { hashed: data.len() as u64, ..Work::default() });
+        hoverboard_dag::verify_with(&*self.library.config.sha256, cid, data).is_ok()
+    }
+
+    /// Answers a want, which is in no plan any more, by a block that was checked.
+    pub(super) fn hand_out(&mut self, key: u64, data: &Bytes) {
+        let Some(want) = self.wants.get(&key).map(|entry| entry.want) else { return };
+        let found = match want {
+            Want::Have { inline_limit } if data.len() > inline_limit => Found::Have { size: data.len() as u64 },
+            _ => Found::Block(data.clone()),
+        };
+        self.answer(key, found);
     }
 
     /// What was read at a place is not what these wants, which are not in the plan, want there. It is read once more,
@@ -84,7 +118,10 @@ impl Reader {
             let Some(entry) = self.wants.get_mut(&key) else { continue };
             entry.wrong += 1;
             if entry.wrong < WRONG {
-                self.plan.insert(place, end, key);
+                match entry.bare {
+                    true => self.plan.insert_bare(place, end, key),
+                    false => self.plan.insert(place, end, key),
+                }
             } else {
                 entry.bad.push(place);
                 self.look_up_again(key);
@@ -94,8 +131,9 @@ impl Reader {
 
     /// There is no section at a place, or not a whole one.
     pub(super) fn is_broken(&mut self, place: Place, what: &str) {
+        let end = self.plan.bare_end(place).unwrap_or(place.offset.saturating_add(1));
         let keys = self.plan.take(place);
-        self.is_wrong(place, place.offset.saturating_add(1), keys, what);
+        self.is_wrong(place, end, keys, what);
     }
 
     /// A read of these places of a CAR brought nothing.
@@ -110,8 +148,8 @@ impl Reader {
                 let keys: Vec<u64> = places.into_iter().flat_map(|place| self.plan.take(place)).collect();
                 for key in keys {
                     if let Some(entry) = self.wants.get_mut(&key) {
-                        // Only a new listing tells whether there is another CAR.
-                        entry.listed = false;
+                        // Whether there is another CAR is to be asked anew.
+                        entry.next = Next::Runs;
                     }
                     self.look_up_again(key);
                 }
@@ -162,5 +200,13 @@ fn section_of(whole: &Whole, offset: u64) -> Result<Section, String> {
     let head = head.map_err(|error| error.to_string())?.ok_or_else(short)?;
     let end = usize::try_from(head.section_len()).map_err(|_| short())?;
     let data = rest.get(head.head_len() as usize..end).ok_or_else(short)?;
-    Ok(Section { offset, cid: head.cid, data: bytes::Bytes::copy_from_slice(data), end: head.end().0 })
+    Ok(Section { offset, cid: head.cid, data: Bytes::copy_from_slice(data), end: head.end().0 })
+}
+
+/// Bytes of a CAR that is in memory, copied for the same reason.
+fn bytes_of(whole: &Whole, range: Range<u64>) -> Result<Bytes, String> {
+    let short = || format!("it ends at byte {}, within the block at {}", whole.bytes.len(), range.start);
+    let start = usize::try_from(range.start).map_err(|_| short())?;
+    let end = usize::try_from(range.end).map_err(|_| short())?;
+    whole.bytes.get(start..end).map(Bytes::copy_from_slice).ok_or_else(short)
 }

@@ -1,11 +1,11 @@
 //! One peer's reads: blocks are asked for by CID, and come as the bucket gives them.
 //!
-//! A block is looked up in the CARs that the peer was reading; where it is in none, it is taken for a root and its CARs
-//! are found by a listing. What is found waits in the [`plan`](crate::plan) for the range that will pass it. Every
-//! block is hashed before it is given out.
+//! A block is looked up in the CARs that the peer was reading; where it is in none, in the index of every block, if there
+//! is one; then it is taken for a root and its CARs are found by a listing. What is found waits in the [`plan`](crate::plan)
+//! for the range that will pass it. Every block is hashed before it is given out.
 //!
-//! [`Found::Missing`] is the truth: a listing and every index that it names were read. Whatever fails is tried again,
-//! then in other places, and is then [`Found::Unknown`].
+//! [`Found::Missing`] is the truth: the index of every block was asked, and a listing and every index that it names were
+//! read. Whatever fails is tried again, then in other places, and is then [`Found::Unknown`].
 //!
 //! A reader is polled, not spawned: it owns no task, and between two polls it can be given more to do. It holds, of
 //! its own, less than a block for each of [`Config::runs`](crate::library::Config::runs) and the window of
@@ -14,6 +14,7 @@
 mod cars;
 mod find;
 mod give;
+mod locate;
 mod read;
 mod run;
 mod search;
@@ -32,13 +33,19 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
 use self::cars::Cars;
+use self::locate::{Locating, Spread};
 use self::run::Run;
 use self::search::Outcome;
 use self::window::Window;
 use crate::CarCid;
 use crate::ledger::{Account, Spent};
-use crate::library::{Failure, Library, Listing, Whole};
+use crate::library::{Failure, Library, Listing, Room, Whole};
 use crate::plan::{Place, Plan};
+
+/// Wants that every reader may have, however many the others have.
+const FREE_WANTS: usize = 16;
+/// Room is made for so many further ones at a time.
+const WANTS_AT_ONCE: usize = 32;
 
 /// What is wanted of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +69,10 @@ pub enum Found {
         /// Its length in bytes, about; `u64::MAX` where the index does not tell.
         size: u64,
     },
-    /// It is definitely not there.
+    /// It is definitely not there: no locator knows of it, an index of every block among them.
     Missing,
+    /// No listing leads to it, and the bucket has no index of every block: it may be there all the same.
+    Unlisted,
     /// It could not be found out.
     Unknown,
 }
@@ -87,13 +96,19 @@ pub struct Reader {
     cars: Cars,
     /// Wants to be looked up in the CARs that are known.
     fresh: Vec<u64>,
-    /// Wants that are in none of these.
+    /// Wants that are in none of these, and are to be listed as roots.
     strays: VecDeque<u64>,
+    /// The same, which a locator is to be asked for.
+    unlocated: VecDeque<u64>,
+    locating: Option<Locating>,
+    spread: Spread,
     search: Option<BoxFuture<'static, Outcome>>,
     listings: FuturesUnordered<BoxFuture<'static, Listed>>,
     /// What listings came to, to be looked at one after another.
     named: VecDeque<Listed>,
     vain: Vain,
+    /// Listings, one after another, whose CARs had nothing that other wants needed.
+    lonely: u32,
     plan: Plan,
     runs: Vec<Run>,
     /// Small CARs that are being read.
@@ -105,6 +120,8 @@ pub struct Reader {
     hits: VecDeque<Place>,
     answers: VecDeque<(u64, Found)>,
     spent: Option<Spent>,
+    /// For wants beyond the first few.
+    room: Room,
 }
 
 /// A want, until it is answered.
@@ -112,8 +129,14 @@ struct Entry {
     cid: Cid,
     want: Want,
     stage: Stage,
-    /// The CARs that a listing named are among those that were searched.
-    listed: bool,
+    /// Where to look next, if it is in none of the known CARs.
+    next: Next,
+    /// It is not in the CARs that came to be known before this.
+    searched: u32,
+    /// An index of every block does not have it.
+    indexed: bool,
+    /// Its place is that of its own bytes, and not of a section.
+    bare: bool,
     /// It may be somewhere that could not be looked at.
     doubt: bool,
     /// Places where it should have been and was not, or could not be read.
@@ -124,14 +147,54 @@ struct Entry {
     wrong: u32,
 }
 
+impl Entry {
+    /// The CARs that its listing named are among those that are searched.
+    fn is_listed(&self) -> bool {
+        matches!(self.next, Next::Other(_))
+    }
+
+    /// What is not found now may be missing, or was not where an index said: all is to be looked through, and read once
+    /// more where it may have been read wrongly.
+    fn is_last(&self) -> bool {
+        self.is_listed() || !self.bad.is_empty()
+    }
+
+    /// CARs that came to be known before this need not be searched.
+    fn search_from(&self) -> u32 {
+        if self.is_last() { 0 } else { self.searched }
+    }
+
+    /// It was looked for everywhere.
+    fn conclusion(&self) -> Found {
+        match (self.doubt || !self.bad.is_empty(), self.indexed) {
+            (true, _) => Found::Unknown,
+            (false, true) => Found::Missing,
+            (false, false) => Found::Unlisted,
+        }
+    }
+}
+
+/// Where a want is looked for that is in no known CAR, in the order of what it costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// In the index of every block.
+    Runs,
+    /// In the listing of a root.
+    Listing,
+    /// By the other locator of this number.
+    Other(usize),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// In `fresh`.
     Fresh,
     /// In the search that is under way.
     Searching,
-    /// In `strays`.
+    /// In `strays` or `unlocated`.
     Stray,
+    /// In the look-up by a locator that is under way.
+    Locating,
     /// In a listing that is under way.
     Listing,
     /// In the plan.
@@ -157,16 +220,21 @@ impl Reader {
         Self {
             plan: Plan::new(config.tuning),
             window: Window::new(account.clone(), config.window),
+            room: library.room_for_wants(),
             library,
             account,
             wants: BTreeMap::new(),
             cars: Cars::new(cars),
             fresh: Vec::new(),
             strays: VecDeque::new(),
+            unlocated: VecDeque::new(),
+            locating: None,
+            spread: Spread::default(),
             search: None,
             listings: FuturesUnordered::new(),
             named: VecDeque::new(),
             vain: Vain::default(),
+            lonely: 0,
             runs: Vec::new(),
             loading: Vec::new(),
             whole: Vec::new(),
@@ -184,9 +252,29 @@ impl Reader {
             self.answers.push_back((key, found));
             return;
         }
-        let (stage, bad) = (Stage::Fresh, Vec::new());
-        self.wants.insert(key, Entry { cid, want, stage, listed: false, doubt: false, bad, tries: 0, wrong: 0 });
+        let entry = Entry {
+            cid,
+            want,
+            stage: Stage::Fresh,
+            next: Next::Runs,
+            searched: 0,
+            indexed: false,
+            bare: false,
+            doubt: false,
+            bad: Vec::new(),
+            tries: 0,
+            wrong: 0,
+        };
+        self.wants.insert(key, entry);
         self.fresh.push(key);
+    }
+
+    /// Whether the host should keep further wants to itself for now: this reader has all that it may have of the wants
+    /// that all readers may have together, see [`Config::wants`](crate::library::Config::wants). It always may have some;
+    /// so it is enough to ask again when it has given an answer.
+    pub fn is_full(&mut self) -> bool {
+        let more = (self.wants.len() + 1).saturating_sub(FREE_WANTS).next_multiple_of(WANTS_AT_ONCE);
+        more > self.room.size() && !self.room.resize_to_share(more)
     }
 
     /// Forgets the wants whose keys `keep` does not keep.
@@ -209,6 +297,7 @@ impl Reader {
             || !self.whole.is_empty()
             || !self.listings.is_empty()
             || self.search.is_some()
+            || self.locating.is_some()
     }
 
     /// The CARs where this peer's blocks are looked up, that of the last one first: what to remember of the peer.
@@ -233,11 +322,12 @@ impl Reader {
         self.window.clear();
         self.hits.clear();
         self.search = None;
+        self.locating = None;
         self.listings.clear();
         self.named.clear();
         self.spent = None;
         self.cars.all_mut().for_each(|(_, car)| car.wait = None);
-        let looked_up = |stage| matches!(stage, Stage::Searching | Stage::Listing);
+        let looked_up = |stage| matches!(stage, Stage::Searching | Stage::Locating | Stage::Listing);
         let again: Vec<u64> =
             self.wants.iter().filter(|(_, entry)| looked_up(entry.stage)).map(|(key, _)| *key).collect();
         again.into_iter().for_each(|key| self.look_up_again(key));
@@ -272,6 +362,7 @@ impl Reader {
     /// Whether something is under way that will wake the task.
     fn is_waiting(&mut self, room: bool) -> bool {
         self.search.is_some()
+            || self.locating.is_some()
             || !self.listings.is_empty()
             || !self.loading.is_empty()
             || self.runs.iter().any(|run| run.is_opening() || (room && !run.is_paused()))
@@ -300,6 +391,11 @@ impl Reader {
     fn forget(&mut self, key: u64) {
         if let Some(Entry { stage: Stage::At(place), .. }) = self.wants.remove(&key) {
             self.plan.remove(place, key);
+        }
+        let needed = self.wants.len().saturating_sub(FREE_WANTS).next_multiple_of(WANTS_AT_ONCE);
+        // One that is pushed now should not have to ask for it again.
+        if needed + WANTS_AT_ONCE < self.room.size() {
+            self.room.resize_to_share(needed);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::plan::{self, Place, Span};
 const TINY: u64 = 1 << 20;
 /// A larger one is when so many of its blocks are wanted, or it is read for the second time.
 const SEVERAL: usize = 4;
+
 impl Reader {
     /// Goes on reading, and says whether anything came of it. Without room, only what was asked for is waited for.
     pub(super) fn poll_reads(&mut self, cx: &mut Context<'_>, room: bool) -> bool {
@@ -104,6 +105,15 @@ impl Reader {
                     self.give(Place { car: span.run.car, offset: section.offset }, section);
                     break;
                 }
+                Event::Bare(at, data) => {
+                    run.served = true;
+                    self.runs[place..].rotate_left(1);
+                    if let Some(car) = self.cars.get_mut(at.car) {
+                        car.failures = 0;
+                    }
+                    self.give_bare(at, data);
+                    break;
+                }
                 Event::Longer(at, end) => {
                     self.plan.set_end(at, end);
                     if let Some(car) = self.cars.get_mut(at.car) {
@@ -181,7 +191,7 @@ impl Reader {
         }
         let (library, account) = (Arc::clone(&self.library), self.account.clone());
         let open = async move { library.open_car(cid, run.start..run.end, &account).await };
-        self.runs.push(Run::new(run, open.boxed()));
+        self.runs.push(Run::new(&self.library, run, open.boxed()));
     }
 
     /// About how long a CAR is, if it is small enough and wanted enough to be read whole.

@@ -17,15 +17,19 @@ use md5::Digest as _;
 use multihash::Multihash;
 
 pub(crate) use self::compact::Compact;
-pub(crate) use self::paged::PageKey;
+use self::directory::Table;
 use self::paged::Paged;
+pub(crate) use self::paged::{Page, PageKey};
 use self::whole::Whole;
 use crate::ledger::Account;
-use crate::library::{Failure, Library};
+use crate::library::{Failure, Library, Room};
 use crate::{CarCid, layout};
 
 /// Places of one block in one CAR that are looked at: a digest can lie in a CAR any number of times.
 const MAX_PLACES: usize = 4;
+
+/// An index up to this length, in bytes, is most likely opened only once.
+const SHORT: usize = 64 << 10;
 
 /// No section is taken to be longer, whatever an index says, in bytes: the longest block and its head.
 pub(crate) const MAX_SECTION: u64 = (4 << 20) + 128;
@@ -44,6 +48,18 @@ pub(crate) struct Found {
 pub(crate) struct Satnav {
     kind: Kind,
     sure: AtomicBool,
+    /// What it takes in memory, as long as anybody has it.
+    _room: Room,
+}
+
+/// What shows that two reads gave the same.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Mark(Read);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Read {
+    Whole([u8; 32]),
+    Paged(Vec<Table>, Option<String>),
 }
 
 #[derive(Debug)]
@@ -60,7 +76,7 @@ impl Satnav {
         match &result {
             Err(Failure::Gone) => {
                 library.fault(&key, &"there is no index of this CAR");
-                library.note_gone(&car);
+                library.note_unindexed(&car);
             }
             Err(Failure::Wrong(what)) => library.fault(&key, what),
             _ => {}
@@ -71,16 +87,31 @@ impl Satnav {
     async fn load_once(library: &Arc<Library>, car: CarCid, account: &Account) -> Result<Self, Failure> {
         let whole = library.config.whole_index.max(1);
         let store = &library.bucket.satnav;
-        let mut opened = library.open(store, &layout::index(&car), 0..whole, None, account).await?;
-        if opened.size > whole {
-            let kind = Kind::Paged(Paged::load(library, car, opened, account).await?);
-            return Ok(Self { kind, sure: AtomicBool::new(false) });
+        // How long it is shows only when it is opened; nothing is held open while there is no room for it.
+        let mut room = library.wait_for_index(SHORT).await?;
+        for _ in 0..2 {
+            let mut opened = library.open(store, &layout::index(&car), 0..whole, None, account).await?;
+            if opened.size > whole {
+                let paged = Paged::load(library, car, opened, account).await?;
+                room.resize(paged.cost());
+                return Ok(Self { kind: Kind::Paged(paged), sure: AtomicBool::new(false), _room: room });
+            }
+            let size = usize::try_from(opened.size).map_err(Failure::wrong)?;
+            // The offsets are taken out of the records and sorted, and are at most as long.
+            let needed = 2 * size;
+            if !library.resize_for_index(&mut room, needed) {
+                drop((opened, room));
+                room = library.wait_for_index(needed).await?;
+                continue;
+            }
+            let mut bytes = Vec::with_capacity(size);
+            opened.body.read(&mut bytes, usize::MAX).await?;
+            let sure = opened.e_tag.is_some_and(|e_tag| is_md5_of(&e_tag, &bytes));
+            let whole = Whole::open(Bytes::from(bytes)).map_err(Failure::wrong)?;
+            room.resize(whole.cost());
+            return Ok(Self { kind: Kind::Whole(whole), sure: AtomicBool::new(sure), _room: room });
         }
-        let mut bytes = Vec::with_capacity(opened.size as usize);
-        opened.body.read(&mut bytes, usize::MAX).await?;
-        let sure = opened.e_tag.is_some_and(|e_tag| is_md5_of(&e_tag, &bytes));
-        let kind = Kind::Whole(Whole::open(Bytes::from(bytes)).map_err(Failure::wrong)?);
-        Ok(Self { kind, sure: AtomicBool::new(sure) })
+        Err(Failure::NoRoom)
     }
 
     /// Whether the transfer is known to have been without fault, so that what is not in it is not in the bucket's.
@@ -94,12 +125,11 @@ impl Satnav {
         self.sure.store(true, Ordering::Relaxed);
     }
 
-    /// Whether two reads gave the same.
-    pub(crate) fn same(&self, other: &Self) -> bool {
-        match (&self.kind, &other.kind) {
-            (Kind::Whole(one), Kind::Whole(other)) => one.bytes() == other.bytes(),
-            (Kind::Paged(one), Kind::Paged(other)) => one.same(other),
-            _ => false,
+    /// What another read that gives the same will have, too.
+    pub(crate) fn mark(&self) -> Mark {
+        match &self.kind {
+            Kind::Whole(whole) => Mark(Read::Whole(digest(whole.bytes()))),
+            Kind::Paged(paged) => Mark(paged.mark()),
         }
     }
 
@@ -152,8 +182,13 @@ impl Satnav {
     }
 }
 
+/// Stands for bytes that are to be compared with others.
+pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
+    sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new_with_prefix(bytes)).into()
+}
+
 /// Whether an ETag is the MD5 of the object, as it is on S3 and R2 for what was put in one piece.
-fn is_md5_of(e_tag: &str, bytes: &[u8]) -> bool {
+pub(crate) fn is_md5_of(e_tag: &str, bytes: &[u8]) -> bool {
     let e_tag = e_tag.trim_matches('"');
     e_tag.len() == 32 && e_tag.is_ascii() && {
         let digest: [u8; 16] = md5::Md5::digest(bytes).into();

@@ -1,6 +1,7 @@
 //! An index too large for memory: its tables are known, and their pages are read as they are needed and shared.
 
 use std::future::poll_fn;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -8,12 +9,12 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use multihash::Multihash;
 
-use super::Found;
 use super::compact::{Builder, Compact};
 use super::directory::{Directory, Table};
 use super::hunt::{Hunt, Look};
+use super::{Found, Read};
 use crate::ledger::Account;
-use crate::library::{Failure, Library, Opened};
+use crate::library::{Failure, Library, Opened, Room};
 use crate::{CarCid, layout};
 
 /// After so many blocks were looked up by pages, the index is read through once and boiled down.
@@ -27,7 +28,29 @@ pub(super) struct Paged {
     /// What all pages must be of.
     e_tag: Option<String>,
     looks: AtomicU32,
-    compact: OnceLock<Arc<Compact>>,
+    compact: OnceLock<(Arc<Compact>, Room)>,
+}
+
+/// Bytes of a large index, in memory.
+#[derive(Debug)]
+pub(crate) struct Page {
+    bytes: Bytes,
+    _room: Room,
+}
+
+impl Page {
+    /// `room` is for as many bytes.
+    pub(crate) fn new(bytes: Bytes, room: Room) -> Self {
+        Self { bytes, _room: room }
+    }
+}
+
+impl Deref for Page {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Bytes of a large index.
@@ -78,6 +101,12 @@ impl Library {
 }
 
 impl PageKey {
+    /// How many bytes they are.
+    pub(crate) fn len(&self) -> usize {
+        // It is at most a page, by what the tables say.
+        usize::try_from(self.end - self.start).unwrap_or(usize::MAX)
+    }
+
     /// The CAR whose index it is of.
     pub(crate) fn car(&self) -> CarCid {
         self.car
@@ -142,9 +171,8 @@ impl Paged {
         })
     }
 
-    /// Whether two reads found the same tables.
-    pub(super) fn same(&self, other: &Self) -> bool {
-        self.tables == other.tables && self.e_tag == other.e_tag
+    pub(super) fn mark(&self) -> Read {
+        Read::Paged(self.tables.clone(), self.e_tag.clone())
     }
 
     pub(super) fn cost(&self) -> usize {
@@ -153,19 +181,23 @@ impl Paged {
 
     /// The index boiled down, once it is worth it and if there is memory for it.
     async fn compact(&self, library: &Arc<Library>, account: &Account) -> Result<Option<&Compact>, Failure> {
-        if let Some(compact) = self.compact.get() {
+        if let Some((compact, _)) = self.compact.get() {
             return Ok(Some(compact));
         }
         if self.looks.fetch_add(1, Ordering::Relaxed) < LOOKS {
             return Ok(None);
         }
         let Some(cost) = Compact::cost(&self.tables).map(|cost| cost + self.cost()) else { return Ok(None) };
-        if !library.make_room_for_index(&self.car, cost) {
+        // What is kept is counted by the cache, and what is used by its room: neither is to be too much.
+        let mut room = library.room_for_index();
+        if !library.reprice_index(&self.car, cost) || !library.resize_for_index(&mut room, cost) {
+            library.reprice_index(&self.car, self.cost());
+            self.looks.store(0, Ordering::Relaxed);
             return Ok(None);
         }
         let (tables, size, e_tag) = (self.tables.clone(), self.size, self.e_tag.clone());
         match library.compact(self.car, tables, size, e_tag, account).await {
-            Ok(compact) => Ok(Some(self.compact.get_or_init(|| compact))),
+            Ok(compact) => Ok(Some(&self.compact.get_or_init(|| (compact, room)).0)),
             Err(failure @ Failure::Spent(_)) => Err(failure),
             Err(_) => {
                 self.looks.store(0, Ordering::Relaxed);

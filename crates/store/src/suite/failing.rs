@@ -14,7 +14,7 @@ use object_store::{
 
 use crate::Bucket;
 
-/// When it gives way, counted over the three places together.
+/// When it gives way, counted over all places together.
 #[derive(Clone, Debug)]
 pub(super) struct Crash {
     at: usize,
@@ -39,7 +39,12 @@ impl Crash {
         let wrap = |inner: &Arc<dyn ObjectStore>| -> Arc<dyn ObjectStore> {
             Arc::new(Failing { inner: Arc::clone(inner), crash: self.clone() })
         };
-        Bucket { carpark: wrap(&bucket.carpark), dudewhere: wrap(&bucket.dudewhere), satnav: wrap(&bucket.satnav) }
+        Bucket {
+            carpark: wrap(&bucket.carpark),
+            dudewhere: wrap(&bucket.dudewhere),
+            satnav: wrap(&bucket.satnav),
+            index: wrap(&bucket.index),
+        }
     }
 
     /// Makes a write, unless there was a crash before it or there is one now.

@@ -7,6 +7,7 @@
 mod cars;
 mod failing;
 mod imports;
+mod index;
 mod objects;
 
 use std::fmt;
@@ -54,9 +55,9 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-/// Every case: the plain ones over objects first, then those that import.
+/// Every case: the plain ones over objects first, then those that import, and those that index.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
-    objects::CASES.iter().chain(imports::CASES)
+    objects::CASES.iter().chain(imports::CASES).chain(index::CASES)
 }
 
 /// Runs every case twice, since what one left behind must make no difference, and says what failed: nothing, of a store

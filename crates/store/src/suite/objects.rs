@@ -18,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
     case!(an_object_is_created_once),
     case!(a_listing_has_what_lies_under_a_prefix_and_no_more),
     case!(a_listing_of_many_pages_is_whole),
+    case!(a_listing_has_the_size_and_the_etag_that_a_read_has),
     case!(an_object_in_parts_is_there_when_it_is_complete),
     case!(an_object_in_parts_that_is_given_up_is_never_there),
 ];
@@ -147,6 +148,18 @@ async fn a_listing_of_many_pages_is_whole(bucket: &Bucket) -> Outcome {
     let mut listed = keys(store, "suite-pages").await?;
     listed.dedup();
     ensure!(listed.len() == MANY, "{} of {MANY}", listed.len());
+    Ok(())
+}
+
+async fn a_listing_has_the_size_and_the_etag_that_a_read_has(bucket: &Bucket) -> Outcome {
+    let store = &*bucket.carpark;
+    let prefix = Path::from("suite-listed");
+    let key = prefix.clone().join("object");
+    store.put(&key, noise(13, 70).into()).await?;
+    let listed: Vec<_> = store.list(Some(&prefix)).try_collect().await?;
+    let read = store.get(&key).await?.meta;
+    let same = listed.iter().all(|meta| (meta.size, &meta.e_tag) == (read.size, &read.e_tag));
+    ensure!(listed.len() == 1 && same, "listed {listed:?}, read {read:?}");
     Ok(())
 }
 

@@ -175,6 +175,6 @@ async fn an_entry_without_its_car_or_index_is_named_and_is_no_place() {
     let car = small(0);
     let place = Place::new([&car]).await;
     place.satnav.delete(&layout::index(&car.cid)).await.unwrap();
-    assert_eq!(ask(&mut place.reader(), car.root(), Want::Block).await, Found::Missing);
+    assert_eq!(ask(&mut place.reader(), car.root(), Want::Block).await, Found::Unlisted);
     assert!(place.faults.said(layout::index(&car.cid).as_ref(), "no index"), "{:?}", place.faults.lines());
 }

@@ -100,14 +100,14 @@ async fn what_no_listing_names_is_missing_and_is_not_asked_for_again_for_a_while
     let mut reader = Reader::new(library.clone(), unlimited(), vec![]);
     for now in [0, 5, 9] {
         library.set_now(Duration::from_secs(now));
-        assert_eq!(ask(&mut reader, nowhere(1), Want::Block).await, Found::Missing);
+        assert_eq!(ask(&mut reader, nowhere(1), Want::Block).await, Found::Unlisted);
     }
     assert_eq!(place.dudewhere.asked(), 1);
     // Imported meanwhile, and found as soon as the listing is not believed any more.
     let car = small(0);
     place.dudewhere.put(&layout::entry(&nowhere(1), &car.cid), PutPayload::default()).await.unwrap();
     library.set_now(Duration::from_secs(10));
-    assert_eq!(ask(&mut reader, nowhere(1), Want::Block).await, Found::Missing, "that CAR does not have it");
+    assert_eq!(ask(&mut reader, nowhere(1), Want::Block).await, Found::Unlisted, "that CAR does not have it");
     assert_eq!(place.dudewhere.asked(), 2);
     assert!(matches!(ask(&mut reader, car.cid_of(7), Want::Block).await, Found::Block(_)));
 }
@@ -122,7 +122,7 @@ async fn a_storm_of_blocks_that_are_nowhere_ends_in_silence() {
     assert!(place.dudewhere.asked() < 60, "{}", place.dudewhere.asked());
     assert_eq!((came.missing, came.unknown), (place.dudewhere.asked(), 1000 - place.dudewhere.asked()));
     library.set_now(Duration::from_secs(10));
-    assert_eq!(ask(&mut reader, storm[999], Want::Block).await, Found::Missing);
+    assert_eq!(ask(&mut reader, storm[999], Want::Block).await, Found::Unlisted);
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,7 +151,7 @@ async fn a_want_have_is_answered_by_the_index_alone_unless_the_block_is_small() 
     assert!(matches!(ask(&mut reader, car.cid_of(0), have).await, Found::Block(data) if data.len() == 500));
     assert!(matches!(ask(&mut reader, car.cid_of(2), have).await, Found::Block(data) if data.len() == 1024));
     assert_eq!(ask(&mut reader, car.cid_of(3), have).await, Found::Have { size: 1025 });
-    assert_eq!(ask(&mut reader, nowhere(1), have).await, Found::Missing);
+    assert_eq!(ask(&mut reader, nowhere(1), have).await, Found::Unlisted);
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,7 +194,7 @@ async fn an_index_too_large_for_memory_is_searched_by_ranges() {
     let some: Vec<Cid> = (0..20_000).step_by(13).map(|number| car.cid_of(number)).collect();
     assert_eq!(fetch(&mut reader, &shuffled(some, 3), 200, 0).await, Fetched::all(1539));
     assert!(place.satnav.asked() <= 20, "{}: it has 13 pages", place.satnav.asked());
-    assert_eq!(ask(&mut reader, nowhere(3), Want::Block).await, Found::Missing);
+    assert_eq!(ask(&mut reader, nowhere(3), Want::Block).await, Found::Unlisted);
     assert_eq!(
         ask(&mut reader, car.cid_of(77), Want::Have { inline_limit: 1024 }).await,
         Found::Have { size: u64::MAX }
@@ -212,7 +212,7 @@ async fn a_large_index_of_which_much_is_asked_is_read_through_once() {
     let some: Vec<Cid> = (0..20_000).step_by(13).map(|number| car.cid_of(number)).collect();
     assert_eq!(fetch(&mut reader, &shuffled(some, 3), 100, 0).await, Fetched::all(1539));
     assert!(place.satnav.asked() <= 80, "{}", place.satnav.asked());
-    assert_eq!(ask(&mut reader, nowhere(3), Want::Block).await, Found::Missing);
+    assert_eq!(ask(&mut reader, nowhere(3), Want::Block).await, Found::Unlisted);
     assert_eq!(place.faults.lines(), Vec::<String>::new());
 }
 
@@ -232,4 +232,18 @@ async fn a_failing_listing_or_index_never_makes_a_block_missing() {
     assert_eq!(ask(&mut reader, car.root(), Want::Block).await, Found::Unknown);
     place.carpark.fail(Faults::None);
     assert!(matches!(ask(&mut reader, car.root(), Want::Block).await, Found::Block(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_roots_wanted_at_once_cost_a_search_in_the_new_car_each() {
+    let cars: Vec<Arc<Car>> = (0..1000).map(|number| Arc::new(Car::new(number << 32, vec![100; 3]))).collect();
+    let place = Place::new(&cars).await;
+    let library = Library::new(place.bucket.clone(), place.config());
+    let mut reader = Reader::new(library.clone(), unlimited(), vec![]);
+    let roots: Vec<Cid> = cars.iter().map(|car| car.root()).collect();
+    assert_eq!(fetch(&mut reader, &roots, 1000, 0).await, Fetched::all(1000));
+    assert_eq!((place.dudewhere.asked(), place.satnav.asked()), (1000, 1000));
+    // A want is looked up once in each CAR that comes to be known while it waits, and never again in an older one.
+    let looks = library.looked_up();
+    assert!(looks <= 1000 * 1000 / 2 + 3 * 1000, "{looks}");
 }

@@ -5,6 +5,8 @@
 mod budget;
 mod faults;
 mod finding;
+mod held;
+mod locating;
 mod model;
 mod requests;
 mod support;

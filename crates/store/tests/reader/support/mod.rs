@@ -1,6 +1,7 @@
 //! Buckets made for the occasion, and a host that drives a reader.
 
 mod cars;
+mod locator;
 mod store;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStoreExt, PutPayload};
 
 pub(crate) use self::cars::{Car, shuffled};
+pub(crate) use self::locator::{Table, exact};
 pub(crate) use self::store::{Faults, Watched};
 
 /// Where a test keeps its CARs, and what was asked of it.
@@ -36,7 +38,8 @@ impl Place {
     pub(crate) async fn new<'a>(cars: impl IntoIterator<Item = &'a Arc<Car>>) -> Self {
         let memory = || Arc::new(Watched::new(InMemory::new()));
         let (carpark, dudewhere, satnav) = (memory(), memory(), memory());
-        let bucket = Bucket { carpark: carpark.clone(), dudewhere: dudewhere.clone(), satnav: satnav.clone() };
+        let index = Arc::new(InMemory::new());
+        let bucket = Bucket { carpark: carpark.clone(), dudewhere: dudewhere.clone(), satnav: satnav.clone(), index };
         let place = Self { bucket, carpark, dudewhere, satnav, faults: Arc::default() };
         for car in cars {
             place.add(car).await;
@@ -166,7 +169,7 @@ pub(crate) async fn fetch_in_time(
                         assert_eq!(cid.hash().digest(), Prefix.sha256(&data), "a wrong byte was given out");
                         fetched.blocks += 1;
                     }
-                    Found::Missing => fetched.missing += 1,
+                    Found::Missing | Found::Unlisted => fetched.missing += 1,
                     Found::Unknown if again > 0 => {
                         fetched.asked_again += 1;
                         tokio::time::sleep(Duration::from_secs(5)).await;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -43,6 +43,8 @@ pub(crate) struct Watched {
     asked: AtomicUsize,
     faults: Mutex<Faults>,
     dice: AtomicU64,
+    /// Every piece of an answer takes its time.
+    pub(crate) slow: AtomicBool,
     /// Bodies that were opened and not dropped yet.
     pub(crate) open: Arc<AtomicUsize>,
     /// Bytes of CARs that were read.
@@ -68,6 +70,7 @@ impl Watched {
             asked: AtomicUsize::new(0),
             faults: Mutex::new(Faults::None),
             dice: AtomicU64::new(0),
+            slow: AtomicBool::new(false),
             open: Arc::default(),
             read: Arc::default(),
         }
@@ -139,7 +142,11 @@ impl Watched {
             read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             Ok(Bytes::from(bytes))
         });
-        let payload = GetResultPayload::Stream(body.boxed());
+        let body = match self.slow.load(Ordering::Relaxed) {
+            true => body.then(|chunk| tokio::task::yield_now().map(|()| chunk)).boxed(),
+            false => body.boxed(),
+        };
+        let payload = GetResultPayload::Stream(body);
         Ok(GetResult { payload, meta, range, attributes: Default::default(), extensions: Default::default() })
     }
 }
