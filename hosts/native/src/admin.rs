@@ -1,4 +1,4 @@
-//! The operator's pages over HTTP: `/health/live`, `/health/ready`, `/metrics`.
+//! The operator's pages over HTTP: `/health/live`, `/health/ready`, `/metrics`, `/peers`.
 //!
 //! Not for the public: it listens on loopback unless told otherwise, and knows no secrets and no commands.
 
@@ -7,8 +7,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,10 +18,12 @@ use hyper::header::{ALLOW, CONTENT_TYPE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::caps::Caps;
+use crate::claims::IndexService;
 use crate::config::ConfigError;
 use crate::metrics::Metrics;
 
@@ -88,6 +90,14 @@ impl fmt::Display for AdminAddr {
 }
 
 impl AdminAddr {
+    /// Connects to the first that answers of what is meant.
+    pub(crate) async fn connect(&self) -> io::Result<TcpStream> {
+        match self {
+            Self::Socket(socket) => TcpStream::connect(socket).await,
+            Self::Name(host, port) => TcpStream::connect((host.as_str(), *port)).await,
+        }
+    }
+
     /// Takes the address, or all those of the name, of which there is at least one.
     async fn bind(&self) -> io::Result<Vec<TcpListener>> {
         let sockets: Vec<SocketAddr> = match self {
@@ -126,19 +136,33 @@ pub struct Admin {
 struct Pages {
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    caps: Arc<Caps>,
+    /// Where blocks are, once there is a store that may be told of
+    index: Arc<OnceLock<IndexService>>,
 }
 
 impl Admin {
     /// Takes the port on every address of the host. It resolves a name by the system's resolver.
-    pub async fn bind(addr: &AdminAddr, metrics: Arc<Metrics>, readiness: Arc<Readiness>) -> Result<Self, ConfigError> {
+    pub async fn bind(
+        addr: &AdminAddr,
+        metrics: Arc<Metrics>,
+        readiness: Arc<Readiness>,
+        caps: Arc<Caps>,
+    ) -> Result<Self, ConfigError> {
         let failed = |error| ConfigError::Listen { flag: "admin", addr: addr.to_string(), error };
         let listeners = addr.bind().await.map_err(failed)?;
-        Ok(Self { listeners, pages: Pages { metrics, readiness } })
+        let index = Arc::default();
+        Ok(Self { listeners, pages: Pages { metrics, readiness, caps, index } })
     }
 
     /// The addresses really listened on, where a name or port 0 was asked for.
     pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok())
+    }
+
+    /// Where to put what tells of a store, once it is open.
+    pub fn index(&self) -> Arc<OnceLock<IndexService>> {
+        self.pages.index.clone()
     }
 
     /// Answers until dropped.
@@ -166,9 +190,15 @@ async fn accept(listener: TcpListener, pages: Pages, permits: Arc<Semaphore>) {
         };
         let pages = pages.clone();
         tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let response = answer(&request, &pages);
-                async move { Ok::<_, Infallible>(response) }
+            let service = service_fn(|mut request| {
+                let pages = &pages;
+                async move {
+                    let told = match pages.index.get() {
+                        Some(index) => index.answer(&mut request).await,
+                        None => None,
+                    };
+                    Ok::<_, Infallible>(told.unwrap_or_else(|| answer(&request, pages)))
+                }
             });
             let mut server = hyper::server::conn::http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -182,6 +212,7 @@ async fn accept(listener: TcpListener, pages: Pages, permits: Arc<Semaphore>) {
 
 fn answer(request: &Request<Incoming>, pages: &Pages) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
+    const JSON: &str = "application/json";
     const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n");
@@ -193,7 +224,11 @@ fn answer(request: &Request<Incoming>, pages: &Pages) -> Response<Full<Bytes>> {
         "/health/ready" if pages.readiness.is_ready() => page(StatusCode::OK, TEXT, "ready\n"),
         "/health/ready" => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready\n"),
         "/metrics" => page(StatusCode::OK, PROMETHEUS, pages.metrics.text()),
-        "/" => page(StatusCode::OK, TEXT, "hoverboard\n/health/live\n/health/ready\n/metrics\n"),
+        "/peers" => match serde_json::to_vec(&pages.caps.page()) {
+            Ok(json) => page(StatusCode::OK, JSON, json),
+            Err(error) => page(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
+        },
+        "/" => page(StatusCode::OK, TEXT, "hoverboard\n/health/live\n/health/ready\n/metrics\n/peers\n"),
         _ => page(StatusCode::NOT_FOUND, TEXT, "not found\n"),
     }
 }
@@ -208,9 +243,9 @@ fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) 
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
 
     use super::*;
+    use crate::caps::Settings;
 
     async fn get(addr: SocketAddr, path: &str) -> String {
         let mut socket = TcpStream::connect(addr).await.expect("connected");
@@ -224,7 +259,9 @@ mod tests {
     /// The pages at an address, and where they are.
     async fn serve(addr: &str, readiness: Arc<Readiness>) -> Result<Vec<SocketAddr>, ConfigError> {
         let addr = addr.parse().expect("an address");
-        let admin = Admin::bind(&addr, Arc::new(Metrics::new()), readiness).await?;
+        let metrics = Arc::new(Metrics::new());
+        let caps = Arc::new(Caps::in_memory(Settings::unlimited(), metrics.clone()));
+        let admin = Admin::bind(&addr, metrics, readiness, caps).await?;
         let addrs = admin.local_addrs().collect();
         tokio::spawn(admin.run());
         Ok(addrs)

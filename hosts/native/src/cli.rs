@@ -8,9 +8,13 @@ use std::time::Duration;
 use cid::Cid;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hoverboard_caps::{Limits, Override, Prices};
+use hoverboard_claims::{Allowed, Carpark};
 use multiaddr::Multiaddr;
+use reqwest::Url;
 
 use crate::admin::AdminAddr;
+use crate::denylist::Source;
 use crate::store::Location;
 
 /// Serve CAR files to IPFS over Bitswap, straight from where they lie.
@@ -67,7 +71,7 @@ pub enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve CAR files and folders of them in place, or a store
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Fetch a DAG from a peer, verified, into a CAR file
     Get(GetArgs),
     /// Say what a peer speaks, how far away it is, and which blocks it has
@@ -78,6 +82,19 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Check CAR files and put them into a store, indexed and found by their roots
     Import(ImportArgs),
+    /// Bring the index of a store up to date with the CARs that are there, and look after it
+    ///
+    /// The index says which CAR holds a block, whatever its root. `import` keeps it up to date by itself; this command makes
+    /// it for a store that has none, and adds CARs that others put there. It may be stopped at any time and goes on the next
+    /// time, and it may run beside others.
+    Index(IndexArgs),
+    /// Take CARs out of a store, and out of its index first
+    Remove(RemoveArgs),
+    /// Compile denylists, say what is in them, and which CIDs they deny
+    #[command(subcommand)]
+    Denylist(DenylistCommand),
+    /// Say which peers and addresses got most of a running server today
+    Peers(PeersArgs),
     /// Print this machine's peer id, making an identity if there is none
     Id(IdArgs),
 }
@@ -114,7 +131,7 @@ pub struct ServeArgs {
     /// Address to tell peers instead of the ones listened on (behind a NAT or a proxy); repeatable
     #[arg(long, value_name = "MULTIADDR", env = "HOVERBOARD_ANNOUNCE", value_delimiter = ',')]
     pub announce: Vec<Multiaddr>,
-    /// Where /health and /metrics are served over HTTP, on every address of HOST; keep it on loopback unless the network
+    /// Where /health, /metrics and /peers are served over HTTP, on every address of HOST; keep it on loopback unless the network
     /// is trusted
     #[arg(long, value_name = "HOST:PORT", env = "HOVERBOARD_ADMIN", default_value = "127.0.0.1:4043")]
     pub admin: AdminAddr,
@@ -133,6 +150,127 @@ pub struct ServeArgs {
     /// Hash every block every time it is sent, against programs that change CARs through mmap
     #[arg(long, env = "HOVERBOARD_ALWAYS_VERIFY", value_parser = BoolishValueParser::new())]
     pub always_verify: bool,
+    /// Who may have how much
+    #[command(flatten)]
+    pub caps: CapArgs,
+    /// Where blocks are, as others say it and as we do
+    #[command(flatten)]
+    pub claims: ClaimsArgs,
+    /// List of blocks that are not served, a file, https://… or s3://BUCKET/KEY; repeatable, a later one goes before an
+    /// earlier one. Changes count without a restart
+    #[arg(long, value_name = "SOURCE", env = "HOVERBOARD_DENYLIST", value_delimiter = ',')]
+    pub denylist: Vec<Source>,
+    /// How often a denylist that is no file is asked for
+    #[arg(long, value_name = "TIME", env = "HOVERBOARD_DENYLIST_REFRESH", default_value = "5m", value_parser = duration)]
+    pub denylist_refresh: Duration,
+    /// Start without a denylist that cannot be loaded, instead of not at all
+    #[arg(long, env = "HOVERBOARD_DENYLIST_OPTIONAL", value_parser = BoolishValueParser::new())]
+    pub denylist_optional: bool,
+}
+
+/// Flags of `serve` about where blocks are: what others say of it, and what is told to them.
+#[derive(Debug, Args)]
+pub struct ClaimsArgs {
+    /// Claims service that is asked where blocks lie which the store does not have, such as https://claims.example.com
+    #[arg(long, help_heading = "Claims", value_name = "URL", env = "HOVERBOARD_CLAIMS", requires = "store")]
+    pub claims: Option<Url>,
+    /// Host that claims may lead to: a name, *.NAME for all below it, or an origin such as http://10.0.0.5:9000, which may
+    /// then be anywhere; repeatable
+    #[arg(
+        long = "claims-allow",
+        help_heading = "Claims",
+        value_name = "HOST",
+        env = "HOVERBOARD_CLAIMS_ALLOW",
+        value_delimiter = ','
+    )]
+    pub allow: Vec<Allowed>,
+    /// URL under which others reach the store's CARs. Claims that name it are read from the store, and the first is what
+    /// /claims names; repeatable
+    #[arg(
+        long = "carpark-url",
+        help_heading = "Claims",
+        value_name = "URL",
+        env = "HOVERBOARD_CARPARK_URL",
+        value_delimiter = ','
+    )]
+    pub carparks: Vec<Carpark>,
+    /// File with the token for /blocks and /claims, which say where the store's blocks are, at the address of --admin
+    #[arg(long, help_heading = "Claims", value_name = "FILE", env = "HOVERBOARD_INDEX_TOKEN", requires = "store")]
+    pub index_token: Option<PathBuf>,
+    /// Answer /blocks and /claims without a token
+    #[arg(
+        long,
+        help_heading = "Claims",
+        env = "HOVERBOARD_INDEX_PUBLIC",
+        requires = "store",
+        conflicts_with = "index_token",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub index_public: bool,
+}
+
+/// Flags of `serve` about who may have how much. Hours and days are those of UTC.
+#[derive(Debug, Args)]
+pub struct CapArgs {
+    /// What a peer may have, such as 100GiB/day,20GiB/hour,1000000requests/day,50000blocks/hour,2.50usd/day
+    #[arg(long = "cap-peer", help_heading = "Caps", value_name = "LIMITS", env = "HOVERBOARD_CAP_PEER")]
+    pub peer: Option<Limits>,
+    /// What an address may have: one of IPv4, or a /64 of IPv6; a /48 may have 16 times that
+    #[arg(long = "cap-address", help_heading = "Caps", value_name = "LIMITS", env = "HOVERBOARD_CAP_ADDRESS")]
+    pub address: Option<Limits>,
+    /// What all together may have
+    #[arg(long = "cap-total", help_heading = "Caps", value_name = "LIMITS", env = "HOVERBOARD_CAP_TOTAL")]
+    pub total: Option<Limits>,
+    /// Other limits for a peer id or each address of a range, such as 12D3…=unlimited or 192.0.2.0/24=1TiB/day;
+    /// repeatable, in the environment with semicolons between
+    #[arg(
+        id = "cap-for",
+        long = "cap-for",
+        help_heading = "Caps",
+        value_name = "WHO=LIMITS",
+        env = "HOVERBOARD_CAP_FOR",
+        value_delimiter = ';'
+    )]
+    pub overrides: Vec<Override>,
+    /// What is done with the wants of those who are at a cap
+    #[arg(
+        long = "cap-policy",
+        help_heading = "Caps",
+        value_enum,
+        value_name = "POLICY",
+        env = "HOVERBOARD_CAP_POLICY",
+        default_value_t = CapPolicy::Silent
+    )]
+    pub policy: CapPolicy,
+    /// What the store's provider charges, in US dollars a million reads, a million listings, and a GiB sent [default:
+    /// read=0.36,list=4.50,egress=0 for s3://…, nothing for a folder]
+    #[arg(long = "cap-prices", help_heading = "Caps", value_name = "PRICES", env = "HOVERBOARD_CAP_PRICES")]
+    pub prices: Option<Prices>,
+}
+
+/// What is done with the wants of those who are at a cap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CapPolicy {
+    /// Say nothing; they ask again later, and others meanwhile
+    Silent,
+    /// Answer DONT_HAVE where it was asked for
+    DontHave,
+    /// Close the connection
+    Close,
+}
+
+/// Flags of `hoverboard peers`.
+#[derive(Debug, Args)]
+pub struct PeersArgs {
+    /// Where the admin pages of the running server are
+    #[arg(long, value_name = "HOST:PORT", env = "HOVERBOARD_ADMIN", default_value = "127.0.0.1:4043")]
+    pub admin: AdminAddr,
+    /// How many to show
+    #[arg(long, value_name = "N", env = "HOVERBOARD_TOP", default_value_t = 20)]
+    pub top: usize,
+    /// JSON, as /peers gives it, instead of a table
+    #[arg(long, env = "HOVERBOARD_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
 }
 
 /// Flags of `hoverboard get`.
@@ -201,6 +339,95 @@ pub struct ImportArgs {
     /// the blocks that no other block links to]
     #[arg(long = "root", value_name = "CID", env = "HOVERBOARD_ROOT", value_delimiter = ',')]
     pub roots: Vec<Cid>,
+}
+
+/// What `hoverboard denylist` does.
+#[derive(Debug, Subcommand)]
+pub enum DenylistCommand {
+    /// Compile lists, in their order, to one that opens at once
+    Compile(DenylistCompileArgs),
+    /// Say of each CID whether it is denied, and by which list; the exit code is 1 if any is
+    Check(DenylistCheckArgs),
+    /// Say how many rules there are of what kind, and how many cannot be enforced
+    Stats(DenylistStatsArgs),
+}
+
+/// Flags of `hoverboard denylist compile`.
+#[derive(Debug, Args)]
+pub struct DenylistCompileArgs {
+    /// Lists: files, https://… or s3://BUCKET/KEY; a later one goes before an earlier one
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<Source>,
+    /// File to write, which is there whole or not at all
+    #[arg(short, long, value_name = "FILE", env = "HOVERBOARD_OUTPUT")]
+    pub output: PathBuf,
+}
+
+/// Flags of `hoverboard denylist check`.
+#[derive(Debug, Args)]
+pub struct DenylistCheckArgs {
+    /// List, as `serve` takes it; repeatable, a later one goes before an earlier one
+    #[arg(long, required = true, value_name = "SOURCE", env = "HOVERBOARD_DENYLIST", value_delimiter = ',')]
+    pub denylist: Vec<Source>,
+    /// Blocks to look for
+    #[arg(required = true, value_name = "CID")]
+    pub cids: Vec<Cid>,
+}
+
+/// Flags of `hoverboard denylist stats`.
+#[derive(Debug, Args)]
+pub struct DenylistStatsArgs {
+    /// Lists: files, https://… or s3://BUCKET/KEY
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<Source>,
+}
+
+/// Flags of `hoverboard index`.
+#[derive(Debug, Args)]
+pub struct IndexArgs {
+    /// What to do with it [default: bring it up to date]
+    #[command(subcommand)]
+    pub action: Option<IndexAction>,
+    /// Store whose index it is, a folder or s3://BUCKET[/PREFIX], set up as for `import`
+    #[arg(long, global = true, value_name = "STORE", env = "HOVERBOARD_STORE")]
+    pub store: Option<Location>,
+}
+
+/// What can be done with an index.
+#[derive(Debug, Clone, Subcommand)]
+pub enum IndexAction {
+    /// Merge what it is made of, so that a block is found with fewer reads, and remove what nobody needs any more
+    Compact {
+        /// Into one, whatever that costs, without what was removed from the store
+        #[arg(long, env = "HOVERBOARD_ALL", value_parser = BoolishValueParser::new())]
+        all: bool,
+    },
+    /// Read all of it and say what is missing, damaged or out of date. Exit code 1 if anything is
+    Check {
+        /// Mend what is found, out of the CARs and their indexes, and say what is left
+        #[arg(long, env = "HOVERBOARD_MEND", value_parser = BoolishValueParser::new())]
+        mend: bool,
+    },
+    /// Print how large it is
+    Stats,
+    /// Take over the tables of Elastic IPFS, as DynamoDB exports them, without reading a CAR. CARs of which they do not say
+    /// everything are left to `hoverboard index`
+    Eipfs {
+        /// Exports of v1-blocks-cars-position and v1-cars: folders, or their *.json.gz files
+        #[arg(required = true, value_name = "EXPORT")]
+        exports: Vec<PathBuf>,
+    },
+}
+
+/// Flags of `hoverboard remove`.
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// CARs to remove, or roots: of a root all CARs that are found by it
+    #[arg(required = true, value_name = "CID")]
+    pub cids: Vec<Cid>,
+    /// Store to remove them from, a folder or s3://BUCKET[/PREFIX], set up as for `import`
+    #[arg(long, value_name = "STORE", env = "HOVERBOARD_STORE")]
+    pub store: Location,
 }
 
 /// Flags of `hoverboard id`.

@@ -10,7 +10,10 @@ use multiaddr::{Multiaddr, Protocol};
 
 use crate::address::{AddressError, Listen, Transport};
 use crate::admin::AdminAddr;
+use crate::caps::{self, CapsError};
+use crate::claims::{self, ClaimsError};
 use crate::cli::{IdentityArgs, ServeArgs};
+use crate::denylist::{self, DenylistError, MAX_LISTS};
 use crate::store::Location;
 
 /// Where peers find us over TCP when nothing else is said. kubo has 4001, 4002, 5001, 8080 and 8081.
@@ -45,6 +48,14 @@ pub struct ServeConfig {
     pub strict: bool,
     /// Whether every block is hashed every time it is sent
     pub always_verify: bool,
+    /// Who may have how much
+    pub caps: caps::Settings,
+    /// The claims service that is asked, if one is
+    pub claims: Option<claims::Settings>,
+    /// Who may ask where blocks are, if anybody
+    pub told: Option<claims::Told>,
+    /// The lists of blocks that are not served
+    pub denylist: denylist::Settings,
 }
 
 /// A configuration that cannot be used: what, and what to do about it.
@@ -119,9 +130,21 @@ pub enum ConfigError {
         /// Why not, such as that it is in use
         error: std::io::Error,
     },
+    /// A command that works on a store is told none
+    #[error("which store? Name it with --store, or in HOVERBOARD_STORE")]
+    NoStore,
     /// A store cannot be opened
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
+    /// A denylist has to be there and is not
+    #[error(transparent)]
+    Denylist(#[from] Box<DenylistError>),
+    /// What was done for whom cannot be kept
+    #[error(transparent)]
+    Caps(#[from] CapsError),
+    /// What was said about claims cannot be done
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
     /// The identity cannot be read or made
     #[error(transparent)]
     Identity(#[from] crate::identity::IdentityError),
@@ -148,8 +171,15 @@ impl ServeConfig {
         if args.max_connections == 0 {
             return Err(ConfigError::Range { flag: "max-connections", must: "at least 1" });
         }
+        if args.denylist.len() > MAX_LISTS {
+            return Err(ConfigError::Range { flag: "denylist", must: "given 16 times at most" });
+        }
+        if args.denylist_refresh < Duration::from_secs(1) {
+            return Err(ConfigError::Range { flag: "denylist-refresh", must: "at least 1s" });
+        }
         Ok(Self {
             paths: args.paths,
+            caps: caps::Settings::of(args.caps, args.store.as_ref()),
             store: args.store,
             state: state_folder(&args.identity)?,
             key: args.identity.key,
@@ -161,6 +191,13 @@ impl ServeConfig {
             rescan: args.rescan,
             strict: args.strict,
             always_verify: args.always_verify,
+            claims: claims::Settings::parse(&args.claims),
+            told: claims::Told::parse(&args.claims)?,
+            denylist: denylist::Settings {
+                sources: args.denylist,
+                refresh: args.denylist_refresh,
+                optional: args.denylist_optional,
+            },
         })
     }
 }
@@ -211,7 +248,7 @@ mod tests {
         let mut words = vec!["hoverboard", "serve", "/", "--state", state.path().to_str().expect("utf-8")];
         words.extend(extra);
         match Cli::parse_from(words).command {
-            Command::Serve(args) => ServeConfig::parse(args),
+            Command::Serve(args) => ServeConfig::parse(*args),
             other => panic!("not serve: {other:?}"),
         }
     }
@@ -245,6 +282,7 @@ mod tests {
             ),
             (["--rescan", "0s"], "--rescan"),
             (["--max-connections", "0"], "--max-connections"),
+            (["--denylist-refresh", "1ms"], "--denylist-refresh"),
         ] {
             let error = parse(&words).expect_err(flag).to_string();
             assert!(error.contains(flag), "{error}");

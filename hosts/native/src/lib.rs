@@ -7,10 +7,14 @@
 
 pub mod address;
 pub mod admin;
+pub mod caps;
 pub mod catalog;
+pub mod claims;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod denylist;
+pub mod eipfs;
 pub mod fetch;
 pub mod identity;
 pub mod listen;

@@ -17,6 +17,12 @@ pub struct Metrics {
     pub catalog: CatalogMetrics,
     /// The store, where one is served
     pub store: StoreMetrics,
+    /// What a claims service brings
+    pub claims: ClaimsMetrics,
+    /// What peers and addresses may have
+    pub caps: CapMetrics,
+    /// The blocks that are not served
+    pub denylist: DenylistMetrics,
 }
 
 /// Connections between peers and us.
@@ -107,6 +113,45 @@ pub struct StoreMetrics {
     pub unknown: IntCounter,
 }
 
+/// What a claims service brings.
+#[derive(Debug)]
+pub struct ClaimsMetrics {
+    /// Requests to the claims service and to where its claims lead
+    pub requests: IntCounter,
+    /// Blocks that were fetched from elsewhere, their hash right
+    pub blocks: IntCounter,
+    /// URLs in claims that may not be asked
+    pub refused: IntCounter,
+}
+
+/// The blocks that are not served.
+#[derive(Debug)]
+pub struct DenylistMetrics {
+    /// Wants of denied blocks
+    pub denied: IntCounter,
+    /// Rules that are enforced, over all lists
+    pub rules: IntGauge,
+    /// When the list was loaded or confirmed for which that is longest ago, in seconds since 1970
+    pub checked: IntGauge,
+    /// Times that a list could not be loaded
+    pub failures: IntCounter,
+}
+
+/// What peers and addresses may have.
+#[derive(Debug)]
+pub struct CapMetrics {
+    /// Wants that were not looked up because a cap was reached
+    pub wants: IntCounter,
+    /// Leases that were refused, by whose cap was reached: `peer`, `address`, `site`, `total`
+    pub refusals: IntCounterVec,
+    /// Peers, networks and sites that are counted by themselves
+    pub records: IntGauge,
+    /// Bytes of blocks that all peers together got in this day of UTC
+    pub day_bytes: IntGauge,
+    /// What this cost, in millionths of a US dollar
+    pub day_cost: IntGauge,
+}
+
 impl Metrics {
     /// All counters, at zero.
     ///
@@ -186,7 +231,32 @@ impl Metrics {
             lookups: counter("store_lookups_total", "Lookups of blocks in the store."),
             unknown: counter("store_lookups_unknown_total", "Lookups of blocks that the store did not answer."),
         };
-        Self { registry, connections, bitswap, catalog, store }
+        let claims = ClaimsMetrics {
+            requests: counter("claims_requests_total", "Requests to the claims service, and to where its claims lead."),
+            blocks: counter("claims_blocks_total", "Blocks fetched from where a claim led."),
+            refused: counter("claims_refused_urls_total", "URLs in claims that may not be asked."),
+        };
+        let denylist = DenylistMetrics {
+            denied: counter("denied_wants_total", "Wants of blocks that a denylist denies."),
+            rules: gauge("denylist_rules", "Rules of the denylists that are enforced."),
+            checked: gauge(
+                "denylist_checked_timestamp_seconds",
+                "When the denylist was loaded or confirmed for which that is longest ago; 0 if one never was.",
+            ),
+            failures: counter("denylist_failures_total", "Times that a denylist could not be loaded."),
+        };
+        let caps = CapMetrics {
+            wants: counter("capped_wants_total", "Wants not looked up because a cap was reached."),
+            refusals: by(
+                "cap",
+                "cap_refusals_total",
+                "Sessions that found a cap reached when they asked, by whose it was.",
+            ),
+            records: gauge("cap_records", "Peers, networks and sites that are counted by themselves."),
+            day_bytes: gauge("day_bytes", "Bytes of blocks that all peers together got in this day of UTC."),
+            day_cost: gauge("day_cost_microdollars", "What all peers together cost in this day of UTC."),
+        };
+        Self { registry, connections, bitswap, catalog, store, claims, caps, denylist }
     }
 
     /// All figures in the Prometheus text format.

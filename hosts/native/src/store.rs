@@ -21,7 +21,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hoverboard_store::layout::{self, CARPARK, SATNAV};
+use hoverboard_store::layout::{self, CARPARK, INDEX, SATNAV};
 use hoverboard_store::{Bucket, CarCid};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
@@ -118,6 +118,9 @@ pub enum StoreError {
         /// Why not
         error: io::Error,
     },
+    /// Claims cannot be asked for
+    #[error("cannot ask for claims: {0}")]
+    Claims(#[from] crate::claims::FetchError),
     /// A setting is wrong
     #[error("cannot use {location}: {error}. Look at the AWS_… variables")]
     S3 {
@@ -135,15 +138,14 @@ pub enum Access {
     Read,
     /// A folder that is not there is made
     Write,
+    /// It has to be there, and is written to
+    Existing,
 }
 
 impl Location {
     /// Opens the store with the variables of this process. Nothing is asked of S3 yet.
     pub fn open(&self, access: Access) -> Result<Bucket, StoreError> {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        self.open_with(access, std::env::vars_os().filter_map(text))
+        self.open_with(access, variables())
     }
 
     /// Opens the store with these variables, of which the ones that begin with `AWS_` count.
@@ -162,6 +164,14 @@ impl Location {
         }
     }
 
+    /// The bucket of S3 itself, for an object that is no part of a store. `None` for a folder. Nothing is asked of S3 yet.
+    pub(crate) fn bucket(&self, access: Access) -> Result<Option<Arc<dyn ObjectStore>>, StoreError> {
+        match self {
+            Self::Folder(_) => Ok(None),
+            Self::S3 { bucket, .. } => self.open_s3(bucket, access, variables()).map(Some),
+        }
+    }
+
     /// Removes what a write of this CAR or its index left in a folder when it was killed. Readers do not see it, but it
     /// takes the room of a CAR. What was touched in the last ten minutes may be a write that is going on.
     pub fn clear_leftovers(&self, car: &CarCid) {
@@ -170,6 +180,20 @@ impl Location {
             let object = path.join(place).join(key.as_ref());
             if let (Some(folder), Some(name)) = (object.parent(), object.file_name().and_then(|name| name.to_str())) {
                 clear_staged(folder, name);
+            }
+        }
+    }
+
+    /// The same for the objects of the index.
+    pub fn clear_index_leftovers(&self) {
+        let Self::Folder(path) = self else { return };
+        let index = path.join(INDEX);
+        let runs = std::fs::read_dir(index.join("runs")).into_iter().flatten().flatten().map(|entry| entry.path());
+        for folder in ["manifest", "cars"].map(|name| index.join(name)).into_iter().chain(runs) {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                if let Some((name, _)) = entry.file_name().to_str().and_then(|name| name.split_once('#')) {
+                    clear_staged(&folder, name);
+                }
             }
         }
     }
@@ -185,7 +209,7 @@ impl Location {
         let client = match access {
             // Whoever reads notices when nothing comes, and lets a slow peer take its time.
             Access::Read => ClientOptions::new().with_timeout_disabled(),
-            Access::Write => ClientOptions::new().with_timeout(REQUEST_TIMEOUT),
+            Access::Write | Access::Existing => ClientOptions::new().with_timeout(REQUEST_TIMEOUT),
         };
         let mut builder =
             AmazonS3Builder::new().with_region(DEFAULT_REGION).with_client_options(client).with_retry(RetryConfig {
@@ -212,6 +236,14 @@ impl Location {
         let store = builder.build().map_err(|error| StoreError::S3 { location: self.clone(), error })?;
         Ok(Arc::new(store))
     }
+}
+
+/// The variables of this process that are text.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text)
 }
 
 /// The settings, one of which says who asks.
@@ -251,8 +283,10 @@ fn is_loopback(endpoint: &str) -> bool {
 fn open_folder(path: &std::path::Path, access: Access) -> io::Result<Arc<dyn ObjectStore>> {
     match access {
         Access::Write => std::fs::create_dir_all(path)?,
-        Access::Read if !path.metadata()?.is_dir() => return Err(io::ErrorKind::NotADirectory.into()),
-        Access::Read => {}
+        Access::Read | Access::Existing if !path.metadata()?.is_dir() => {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Access::Read | Access::Existing => {}
     }
     let store = LocalFileSystem::new_with_prefix(path).map_err(io::Error::other)?;
     Ok(Arc::new(store.with_fsync(true)))

@@ -27,7 +27,7 @@ mod queue;
 mod read;
 mod refresh;
 mod refusal;
-mod stamp;
+pub(crate) mod stamp;
 mod state;
 mod survey;
 mod table;

@@ -32,6 +32,12 @@ impl Catalog {
         self.state.lock().candidates(multihash.code(), multihash.digest()).next().is_some()
     }
 
+    /// Whether there may be blocks that nobody can find just now, so that none is certainly missing. To be asked before
+    /// [`may_hold`](Self::may_hold) as well as after.
+    pub fn is_unsure(&self) -> bool {
+        self.certainty.is_unsure()
+    }
+
     /// Answers queries, in their order. Blocks that lie near each other in a CAR are read together, so large batches
     /// are cheaper; all the blocks of a batch are in memory at once.
     ///

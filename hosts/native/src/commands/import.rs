@@ -1,12 +1,11 @@
-//! `hoverboard import`: CARs into a store, each checked from end to end before anything of it is written.
+//! `hoverboard import`: CARs into a store, each checked from end to end before anything of it is written, and into its index.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cid::Cid;
@@ -15,6 +14,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use hoverboard_car::index::SortedIndex;
 use hoverboard_store::Bucket;
 use hoverboard_store::import::{ImportError, Options, Source, Survey, Surveyed, Watch, import};
+use hoverboard_store::index::{self, Importing, Index};
 use indicatif::ProgressBar;
 use tokio::task::block_in_place;
 
@@ -25,8 +25,8 @@ use crate::progress;
 use crate::store::{Access, Location};
 
 use super::cars::{counted, find};
-use super::stop::Stop;
-use super::{Failure, LAST_WAIT, printed, runtime};
+use super::working::{self, Process, Stopped, failed};
+use super::{Failure, printed};
 
 /// The CAR that is read from stdin.
 const STDIN: &str = "-";
@@ -34,39 +34,16 @@ const STDIN: &str = "-";
 const CHUNK: usize = 1 << 20;
 /// CARs that are imported at once: of small ones the store's answers take most of the time.
 const AT_ONCE: usize = 4;
-/// How long a stop waits for an upload to be given up in good order.
-const GIVE_UP: Duration = Duration::from_secs(5);
-
 pub(super) fn run(args: ImportArgs) -> Result<(), Failure> {
-    let runtime = runtime()?;
-    let result = runtime.block_on(async {
-        let mut stop = Stop::new()?;
-        let stopped = Arc::new(AtomicBool::new(false));
-        let mut importing = tokio::spawn(import_all(args, stopped.clone()));
-        let signal = tokio::select! {
-            ended = &mut importing => return ended.unwrap_or_else(|error| Err(Failure::Failed(error.to_string()))),
-            signal = stop.asked() => signal,
-        };
-        stopped.store(true, Ordering::Relaxed);
-        tokio::select! {
-            ended = importing => match ended {
-                // It had just come to its end.
-                Ok(Ok(())) => Ok(()),
-                _ => Err(Failure::Stopped(signal)),
-            },
-            _ = stop.asked() => Err(Failure::Stopped(signal)),
-            () = tokio::time::sleep(GIVE_UP) => Err(Failure::Stopped(signal)),
-        }
-    });
-    runtime.shutdown_timeout(LAST_WAIT);
-    result
+    working::run(move |stopped| import_all(args, stopped))
 }
 
 /// Imports the CARs, several at a time, and names them in order. One that is damaged is named and passed over; a store
 /// that fails ends it.
-async fn import_all(args: ImportArgs, stopped: Arc<AtomicBool>) -> Result<(), Failure> {
+async fn import_all(args: ImportArgs, stopped: Stopped) -> Result<(), Failure> {
     let (cars, mut all_good) = inputs(&args.cars)?;
     let bucket = args.to.open(Access::Write).map_err(ConfigError::from)?;
+    let mut indexing = Indexing::begin(&bucket, &stopped).await?;
     let bar = progress::bytes("importing");
     // Every byte is counted when it was checked and when it is in the store.
     bar.set_length(cars.iter().filter_map(|path| Some(2 * path.metadata().ok()?.len())).sum());
@@ -82,11 +59,17 @@ async fn import_all(args: ImportArgs, stopped: Arc<AtomicBool>) -> Result<(), Fa
     while let Some((path, imported)) = imports.next().await {
         let imported = imported.map_err(|error| Failure::Failed(error.to_string()))?;
         match imported {
-            Ok(surveyed) => bar.suspend(|| print(&surveyed))?,
+            Ok(surveyed) => {
+                bar.suspend(|| print(&surveyed))?;
+                if let Err(failure) = indexing.push(surveyed).await {
+                    stopped.set();
+                    ended = ended.and(Err(failure));
+                }
+            }
             // What stopped the others is said already.
             Err(ImportError::Stopped) if ended.is_err() => {}
             Err(error @ (ImportError::Store { .. } | ImportError::Stopped)) => {
-                stopped.store(true, Ordering::Relaxed);
+                stopped.set();
                 ended = Err(Failure::Failed(format!("{}: {error}", path.display())));
             }
             Err(error) => {
@@ -97,7 +80,73 @@ async fn import_all(args: ImportArgs, stopped: Arc<AtomicBool>) -> Result<(), Fa
     }
     bar.finish_and_clear();
     ended?;
+    indexing.finish().await?;
     if all_good { Ok(()) } else { Err(Failure::Reported) }
+}
+
+/// The index of the store, to which CARs are added in groups as they are imported.
+struct Indexing {
+    index: Index,
+    /// `None`: the store has none.
+    importing: Option<Importing>,
+    waiting: Vec<Surveyed>,
+    blocks: u64,
+    since: Instant,
+}
+
+async fn begin_importing(index: &Index) -> Result<Option<Importing>, Failure> {
+    let begun = Importing::begin(index.clone(), index::Options::default().run_entries).await;
+    begun.map_err(|error| failed(&error))
+}
+
+/// CARs and blocks that are added by one change of the index, and how long the first of them waits.
+const GROUP_CARS: usize = 256;
+const GROUP_BLOCKS: u64 = 1 << 17;
+const GROUP_TIME: Duration = Duration::from_secs(10);
+
+impl Indexing {
+    async fn begin(bucket: &Bucket, stopped: &Stopped) -> Result<Self, Failure> {
+        let index = Index::new(bucket.clone(), Process::new(stopped.clone()));
+        let importing = begin_importing(&index).await?;
+        if importing.is_none() {
+            tracing::warn!("the store has CARs and no index: `hoverboard index` makes it");
+        }
+        Ok(Self { index, importing, waiting: Vec::new(), blocks: 0, since: Instant::now() })
+    }
+
+    async fn push(&mut self, surveyed: Surveyed) -> Result<(), Failure> {
+        if self.waiting.is_empty() {
+            self.since = Instant::now();
+        }
+        self.blocks += surveyed.blocks;
+        self.waiting.push(surveyed);
+        let many = self.waiting.len() >= GROUP_CARS || self.blocks >= GROUP_BLOCKS;
+        if many || self.since.elapsed() >= GROUP_TIME { self.add().await } else { Ok(()) }
+    }
+
+    async fn add(&mut self) -> Result<(), Failure> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.blocks = 0;
+        if self.importing.is_none() {
+            // Somebody may be making one, and have passed these CARs by.
+            self.importing = begin_importing(&self.index).await?;
+        }
+        let Some(importing) = &mut self.importing else { return Ok(()) };
+        match importing.add(&waiting).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Failure::Failed(format!(
+                "CARs are in the store and not in its index yet: {error}. `hoverboard index` adds them"
+            ))),
+        }
+    }
+
+    async fn finish(mut self) -> Result<(), Failure> {
+        self.add().await?;
+        match self.importing {
+            Some(importing) => importing.finish(&()).await.map_err(|error| failed(&error)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The CARs among what was typed, stdin included, and whether everything could be looked at.
@@ -114,7 +163,7 @@ struct Job {
     bucket: Bucket,
     roots: Vec<Cid>,
     bar: ProgressBar,
-    stopped: Arc<AtomicBool>,
+    stopped: Stopped,
 }
 
 impl Watch for Job {
@@ -123,7 +172,7 @@ impl Watch for Job {
     }
 
     fn stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+        self.stopped.is_set()
     }
 }
 

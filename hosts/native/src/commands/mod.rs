@@ -2,14 +2,20 @@
 
 mod cars;
 mod check;
+mod denylist;
 mod get;
 mod id;
 mod import;
+mod index;
+mod index_eipfs;
 mod ls;
 mod output;
+mod peers;
+mod remove;
 mod serve;
 mod stop;
 mod verify;
+mod working;
 
 use std::io;
 use std::process::ExitCode;
@@ -62,12 +68,16 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Get(args) => get::run(args),
         Command::Check(args) => check::run(args),
         Command::Ls(args) => ls::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Import(args) => import::run(args),
+        Command::Index(args) => index::run(args),
+        Command::Remove(args) => remove::run(args),
+        Command::Denylist(command) => denylist::run(command),
+        Command::Peers(args) => peers::run(args),
         Command::Id(args) => id::run(&args),
     }
 }

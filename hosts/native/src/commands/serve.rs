@@ -7,9 +7,12 @@ use multiaddr::{Multiaddr, Protocol};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, Readiness};
+use crate::caps::Caps;
 use crate::catalog::{Catalog, CatalogError, CatalogOptions, Watcher};
+use crate::claims::IndexService;
 use crate::cli::ServeArgs;
 use crate::config::{ConfigError, ServeConfig};
+use crate::denylist::Denylists;
 use crate::metrics::Metrics;
 use crate::shared::Shared;
 use crate::store::ServedStore;
@@ -38,21 +41,36 @@ async fn serve(config: ServeConfig) -> Result<(), Failure> {
 
     // Ports first: that one is taken should be known before the minutes that indexes may take.
     let listeners = listen::bind_all(&config.listen)?;
-    let admin = Admin::bind(&config.admin, metrics.clone(), readiness.clone()).await?;
+    let caps = Caps::open(&config.state, config.caps.clone(), metrics.clone()).map_err(ConfigError::from)?;
+    let caps = Arc::new(caps);
+    let admin = Admin::bind(&config.admin, metrics.clone(), readiness.clone(), caps.clone()).await?;
     for addr in admin.local_addrs() {
         tracing::info!(%addr, "admin pages");
     }
+    let index = admin.index();
     tokio::spawn(admin.run());
 
+    let watch = tokio::select! {
+        loaded = Denylists::load(&config.denylist, &config.state, &metrics) => loaded.map_err(ConfigError::from)?,
+        _ = stop.asked() => return Ok(()),
+    };
+    let denylists = watch.denylists();
+    tokio::spawn(watch.run());
     let store = match &config.store {
         Some(location) => tokio::select! {
-            opened = ServedStore::open(location, &config.state, &metrics) => {
+            opened = ServedStore::open(location, config.claims.clone(), &config.state, &metrics) => {
                 Some(Arc::new(opened.map_err(ConfigError::from)?))
             }
             _ = stop.asked() => return Ok(()),
         },
         None => None,
     };
+    if let (Some(told), Some(store)) = (config.told.clone(), &store)
+        && let Some(service) = IndexService::new(told, store.clone(), denylists.clone())
+    {
+        // It is set once.
+        let _ = index.set(service);
+    }
     let open = tokio::task::spawn_blocking({
         let (config, metrics) = (config.clone(), metrics.clone());
         move || open_catalog(&config, metrics)
@@ -70,8 +88,12 @@ async fn serve(config: ServeConfig) -> Result<(), Failure> {
         config.announce.clone()
     };
     let peer = identity.public().to_peer_id();
-    let (drain_for, shared) = (config.drain, Arc::new(Shared { identity, catalog, store, metrics, config, addresses }));
+    let (drain_for, shared) = (
+        config.drain,
+        Arc::new(Shared { identity, catalog, store, caps: caps.clone(), denylists, metrics, config, addresses }),
+    );
     let drain = CancellationToken::new();
+    tokio::spawn(caps.clone().keep(drain.clone()));
     let mut server = tokio::spawn(net::serve(shared.clone(), listeners, drain.clone()));
     readiness.set(true);
     print_addresses(&shared.addresses, Protocol::P2p(peer))?;
@@ -89,6 +111,7 @@ async fn serve(config: ServeConfig) -> Result<(), Failure> {
         _ = stop.asked() => tracing::warn!("stopped at once"),
     }
     watcher.stop();
+    caps.save();
     Ok(())
 }
 

@@ -45,6 +45,11 @@ impl Files {
         self.catalog.may_hold(lookup.cid.hash())
     }
 
+    /// Whether it is not certain just now that what it does not find is not there.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.catalog.is_unsure()
+    }
+
     /// What came of the lookups that waited for the disk.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Vec<(Lookup, Found)>> {
         let Some(batch) = &mut self.batch else { return Poll::Pending };

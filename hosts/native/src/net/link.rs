@@ -38,6 +38,9 @@ pub enum Ended {
     /// All peers together had begun too much.
     #[error("unfinished messages of all peers exceed their bound")]
     Unfinished,
+    /// The peer, its address or all together have had what they may have.
+    #[error("a cap is reached")]
+    Capped,
     /// What was begun is finished, and the process is stopping.
     #[error("the process is stopping")]
     Drained,
@@ -58,6 +61,7 @@ impl Ended {
             Self::Session(_) => "protocol",
             Self::Stalled(_) => "stalled",
             Self::Unfinished => "memory",
+            Self::Capped => "capped",
             Self::Drained => "drained",
         }
     }

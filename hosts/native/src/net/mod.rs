@@ -7,13 +7,17 @@
 //! | [`link`] | a session on a pipe: what every connection does, serving or asking |
 //! | [`serve`] | accepting connections |
 //! | [`served`] | one peer that is answered |
+//! | [`capped`] | how much it may have |
+//! | [`denied`] | the blocks that it may not have |
 //! | [`files`] | its reads from the catalog |
 //! | [`stored`] | its reads from the store |
 //! | [`client`] | dialling a peer and asking it |
 //!
 //! What is said over the pipes is the core crates' business.
 
+mod capped;
 pub mod client;
+mod denied;
 mod files;
 mod link;
 mod metered;

@@ -122,7 +122,7 @@ async fn connection(
         Ok(mut peer) => {
             let ended = std::future::poll_fn(|cx| peer.poll(cx)).await;
             count(&ended, peer.peer());
-            if matches!(ended, Ended::Drained) {
+            if matches!(ended, Ended::Drained | Ended::Capped) {
                 peer.close().await;
             }
         }
@@ -159,5 +159,5 @@ async fn open(server: &Server, socket: TcpStream, addr: SocketAddr, transport: T
     let session = Session::accept(server.sessions.clone(), Some(remote), random(), server.clock.now())
         .map_err(io::Error::other)?;
     let link = Link::new(pipe, session, server.clock);
-    Ok(Served::new(link, &server.shared, Held::new(server.bounds.clone()), server.drain.clone()))
+    Ok(Served::new(link, addr.ip(), &server.shared, Held::new(server.bounds.clone()), server.drain.clone()))
 }

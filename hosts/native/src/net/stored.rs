@@ -11,8 +11,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hoverboard_peer::wire::PeerId;
-use hoverboard_peer::{Answer, Lookup, LookupKind, Session, Ticket};
+use hoverboard_peer::{Answer, Lookup, LookupKind, Session};
 use hoverboard_store::CarCid;
+use hoverboard_store::ledger::Account;
 use hoverboard_store::reader::{Found, Reader, Step, Want};
 use tokio::time::{Instant, Sleep};
 
@@ -26,9 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The reads of one peer.
 pub(super) struct Stored {
     store: Arc<ServedStore>,
+    account: Account,
     stage: Stage,
-    /// What was asked of the reader, by the keys that it has for it.
-    open: HashMap<u64, Lookup>,
+    /// What was asked of the reader, by the keys that it has for it, and whether it may be somewhere else.
+    open: HashMap<u64, (Lookup, bool)>,
     next_key: u64,
     /// When what is held is let go, while nothing comes of it.
     let_go: Option<Pin<Box<Sleep>>>,
@@ -44,7 +46,8 @@ enum Stage {
 
 impl Stored {
     pub(super) fn new(store: Arc<ServedStore>) -> Self {
-        Self { store, stage: Stage::Stranger, open: HashMap::new(), next_key: 0, let_go: None }
+        let account = store.account();
+        Self { store, account, stage: Stage::Stranger, open: HashMap::new(), next_key: 0, let_go: None }
     }
 
     /// The peer proved who it is.
@@ -58,15 +61,21 @@ impl Stored {
         matches!(self.stage, Stage::Reading(..))
     }
 
-    /// Takes a lookup. It is passed over unless [`is_ready`](Self::is_ready).
-    pub(super) fn push(&mut self, lookup: Lookup) {
+    /// Whether further lookups should be pushed now. If not, it is to be asked again after the next answer.
+    pub(super) fn has_room(&mut self) -> bool {
+        if let Stage::Reading(_, reader) = &mut self.stage { !reader.is_full() } else { false }
+    }
+
+    /// Takes a lookup. It is passed over unless [`is_ready`](Self::is_ready). `elsewhere`: the block may be in a place that
+    /// is not the store's, and is not missing if the store does not have it.
+    pub(super) fn push(&mut self, lookup: Lookup, elsewhere: bool) {
         let Stage::Reading(_, reader) = &mut self.stage else { return };
         let want = match lookup.kind {
             LookupKind::Block => Want::Block,
             LookupKind::Have => Want::Have { inline_limit: lookup.inline_limit },
         };
         reader.push(self.next_key, lookup.cid, want);
-        self.open.insert(self.next_key, lookup);
+        self.open.insert(self.next_key, (lookup, elsewhere));
         self.next_key += 1;
     }
 
@@ -76,9 +85,28 @@ impl Stored {
         if let Stage::Reading(_, reader) = &mut self.stage
             && session.wants() < self.open.len()
         {
-            self.open.retain(|_, lookup| session.is_open(lookup.ticket));
+            self.open.retain(|_, (lookup, _)| session.is_open(lookup.ticket));
             reader.retain(|key| self.open.contains_key(&key));
         }
+    }
+
+    /// Forgets all lookups.
+    pub(super) fn forget_all(&mut self) {
+        self.open.clear();
+        if let Stage::Reading(_, reader) = &mut self.stage {
+            reader.retain(|_| false);
+        }
+    }
+
+    /// How many lookups have no answer yet.
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The requests that were sent for the peer so far: reads, and listings.
+    pub(super) fn requests(&self) -> (u64, u64) {
+        let [reads, lists, ..] = self.account.requests();
+        (reads, lists)
     }
 
     /// Goes on, and gives the next answer if there is one: `Ready(None)` is progress without one. `room` is for how many
@@ -89,12 +117,12 @@ impl Stored {
         room: usize,
         now: Duration,
         metrics: &StoreMetrics,
-    ) -> Poll<Option<(Ticket, Answer)>> {
+    ) -> Poll<Option<(Lookup, Answer)>> {
         match &mut self.stage {
             Stage::Stranger => Poll::Pending,
             Stage::Recalling(peer, recall) => {
                 let (peer, cars) = (*peer, ready!(recall.poll_unpin(cx)));
-                let reader = Reader::new(self.store.library.clone(), self.store.account(), cars);
+                let reader = Reader::new(self.store.library.clone(), self.account.clone(), cars);
                 self.stage = Stage::Reading(peer, Box::new(reader));
                 Poll::Ready(None)
             }
@@ -125,19 +153,20 @@ impl Stored {
         self.store.count(metrics);
     }
 
-    fn answer(&mut self, key: u64, found: Found, metrics: &StoreMetrics) -> Option<(Ticket, Answer)> {
-        let lookup = self.open.remove(&key)?;
+    fn answer(&mut self, key: u64, found: Found, metrics: &StoreMetrics) -> Option<(Lookup, Answer)> {
+        let (lookup, elsewhere) = self.open.remove(&key)?;
         metrics.lookups.inc();
         let answer = match found {
             Found::Block(bytes) => Answer::Block(bytes),
             Found::Have { size } => Answer::Have { size },
-            // There is no index of every block: what is not found from a root may still be there.
-            Found::Missing | Found::Unknown => {
+            Found::Missing if !elsewhere => Answer::Missing,
+            // Without an index of every block, what is not found from a root may still be there.
+            Found::Missing | Found::Unlisted | Found::Unknown => {
                 metrics.unknown.inc();
                 Answer::Unknown
             }
         };
-        Some((lookup.ticket, answer))
+        Some((lookup, answer))
     }
 
     fn poll_let_go<T>(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {

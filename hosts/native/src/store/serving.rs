@@ -10,14 +10,16 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use hoverboard_dag::Software;
 use hoverboard_store::Bucket;
+use hoverboard_store::index::lookup::{self, Runs};
 use hoverboard_store::ledger::{Account, Budget, Ledger};
-use hoverboard_store::library::{Config, Library, Observer, Timer};
+use hoverboard_store::library::{Config, Library, Locators, Observer, Timer};
 use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::counted::Counted;
 use super::peers::Peers;
 use super::{Access, Location, StoreError};
+use crate::claims::{self, Claims};
 use crate::metrics::{Metrics, StoreMetrics};
 
 /// Requests of all peers that may wait for the head of their answer at a time.
@@ -28,6 +30,10 @@ const READ_AHEAD: usize = 256 << 20;
 const INDEXES: usize = 256 << 20;
 /// Memory for small CARs that are held whole, in bytes.
 const SMALL_CARS: usize = 64 << 20;
+/// Memory for sections that are being received, in bytes.
+const SECTIONS: usize = 64 << 20;
+/// Wants of all peers that are looked up and planned at a time, beside sixteen of each.
+const WANTS: usize = 128 << 10;
 /// How long a store may take to answer when it is opened.
 const FIRST_ANSWER: Duration = Duration::from_secs(20);
 /// Faults of one object are logged once in this time.
@@ -44,17 +50,24 @@ pub struct ServedStore {
 }
 
 impl ServedStore {
-    /// Opens a store to serve it, and asks it for something. `state` is the state folder.
+    /// Opens a store to serve it, and asks it for something. `claims` is who is asked for what it does not have; `state` is
+    /// the state folder.
     ///
     /// # Errors
     /// It is not there, cannot be read or does not answer; or the state folder cannot be written.
-    pub async fn open(location: &Location, state: &Path, metrics: &Arc<Metrics>) -> Result<Self, StoreError> {
+    pub async fn open(
+        location: &Location,
+        claims: Option<claims::Settings>,
+        state: &Path,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
         let bucket = location.open(Access::Read)?;
         let counted = |store, kind| -> Arc<Counted> { Counted::new(store, kind, &metrics.store) };
         let bucket = Bucket {
             carpark: counted(bucket.carpark, "car"),
             dudewhere: counted(bucket.dudewhere, "listing"),
             satnav: counted(bucket.satnav, "index"),
+            index: counted(bucket.index, "run"),
         };
         check(location, &bucket).await?;
         let peers = Peers::open(state).map_err(|error| StoreError::State { path: state.to_path_buf(), error })?;
@@ -62,11 +75,19 @@ impl ServedStore {
         let config = Config {
             index_bytes: INDEXES,
             car_bytes: SMALL_CARS,
+            section_bytes: SECTIONS,
+            wants: WANTS,
             ..Config::new(Arc::new(Software), Arc::new(TokioTimer), Arc::new(faults))
         };
+        let runs = Runs::new(bucket.clone(), lookup::Settings::of(&config));
+        let mut locators = Locators { runs: Some(Arc::new(runs)), ..Locators::default() };
+        if let Some(settings) = claims {
+            tracing::info!(service = %settings.service, "claims are asked for what the store does not have");
+            locators.others.push(Arc::new(Claims::new(settings, bucket.clone(), metrics.clone())?));
+        }
         tracing::info!(store = %location, "opened");
         let ledger = Ledger::new(Budget { waiting: WAITING, bytes: READ_AHEAD, ..Budget::UNLIMITED });
-        Ok(Self { library: Library::new(bucket, config), peers, ledger })
+        Ok(Self { library: Library::with_locators(bucket, config, locators), peers, ledger })
     }
 
     /// Brings the gauges of what is in memory up to date.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hoverboard::address::{Dial, Host, Listen, Transport};
+use hoverboard::caps::{Caps, Settings};
 use hoverboard::catalog::Catalog;
 use hoverboard::config::ServeConfig;
 use hoverboard::listen::bind_all;
@@ -43,9 +44,23 @@ pub(crate) fn serve(
         rescan: Duration::from_secs(1),
         strict: false,
         always_verify: false,
+        caps: Settings::unlimited(),
+        claims: None,
+        told: None,
+        denylist: hoverboard::denylist::Settings::default(),
     };
     let metrics = served.metrics.clone();
-    let shared = Shared { identity, catalog, store: None, metrics, config, addresses: Vec::new() };
+    let caps = Arc::new(Caps::in_memory(config.caps.clone(), metrics.clone()));
+    let shared = Shared {
+        identity,
+        catalog,
+        store: None,
+        caps,
+        denylists: Arc::default(),
+        metrics,
+        config,
+        addresses: Vec::new(),
+    };
     let stop = CancellationToken::new();
     tokio::spawn(serve_with(Arc::new(shared), bound, stop.clone(), tune));
     (dial, stop.drop_guard())

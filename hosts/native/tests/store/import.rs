@@ -26,7 +26,8 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/car/tests/fixtures").join(name)
 }
 
-/// Every file under a folder with its length, by its path in it, sorted.
+/// Every file under a folder with its length, by its path in it, sorted; but for the index, whose files are others each
+/// time.
 fn files(folder: &Path) -> Vec<(String, u64)> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_path_buf()];
@@ -37,7 +38,9 @@ fn files(folder: &Path) -> Vec<(String, u64)> {
                 true => open.push(path),
                 false => {
                     let key = path.strip_prefix(folder).expect("inside").to_str().expect("utf-8").to_owned();
-                    found.push((key, path.metadata().expect("there").len()));
+                    if !key.starts_with("index/") {
+                        found.push((key, path.metadata().expect("there").len()));
+                    }
                 }
             }
         }
@@ -220,5 +223,5 @@ fn s3_takes_a_large_car_in_parts() {
 
     let refused = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "wrong")];
     let wrong = import(to).arg(&path).envs(server.variables()).envs(refused).assert().code(1);
-    wrong.stdout("").stderr(contains("cannot write"));
+    wrong.stdout("").stderr(contains("SignatureDoesNotMatch"));
 }

@@ -1,5 +1,7 @@
 //! Versity's S3 gateway over a folder: a real S3 server on loopback.
 
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
