@@ -10,7 +10,7 @@ const UNSEEN = 60_000
 async function comeBack (t, plan) {
   const folder = await scratch(t)
   const { cars, all } = await spread(folder, { cars: 4, leaves: 400, size: 4096 })
-  const { address, trial } = await serve(t, { cars, folder, mode: 'plain' })
+  const { address, trial } = await serve(t, { cars, folder, mode: 'plain', indexed: false })
   await trial(plan)
   const { dials } = await persist(address, all, { 'in-flight': 8, patience: 2, within: 30 })
   const { calls, faults } = await trial()

@@ -29,9 +29,10 @@ export async function scratch (t) {
 
 /**
  * The Worker with these CARs in its bucket: its multiaddr, and what a test can do to it. `fresh` is for who looks at its
- * memory: another workerd has filled the bucket then.
+ * memory: another workerd has filled the bucket then. Without `indexed` the bucket has no index of all blocks, so that a block
+ * below a root is found by what is remembered of the peer, or not at all.
  */
-export async function serve (t, { cars, folder, mode = 'object', variables = {}, fresh = false }) {
+export async function serve (t, { cars, folder, mode = 'object', variables = {}, fresh = false, indexed = true }) {
   const own = shims.map((name) => ({
     type: 'ESModule',
     path: join(TRIAL_WORKER, name),
@@ -56,7 +57,9 @@ export async function serve (t, { cars, folder, mode = 'object', variables = {},
   }
   let { worker, url } = await start(settings)
   t.after(() => worker.dispose())
-  await fill(await worker.getR2Bucket('BUCKET'), await imported(cars, join(folder, 'bucket')))
+  const filled = await imported(cars, join(folder, 'bucket'))
+  if (!indexed) await rm(join(filled, 'index'), { recursive: true })
+  await fill(await worker.getR2Bucket('BUCKET'), filled)
   if (fresh) {
     await worker.dispose()
     ;({ worker, url } = await start(settings))

@@ -33,7 +33,9 @@ export function faulty(bucket, trial) {
       if (typeof value !== "function" || name === "constructor") return value;
       return async (...values) => {
         const { calls } = trial.seen;
-        calls[name] = (calls[name] ?? 0) + 1;
+        // A root is listed, and so is the index of all blocks, by another prefix.
+        const call = name === "list" && !values[0]?.prefix?.startsWith("dudewhere/") ? `list ${values[0]?.prefix}` : name;
+        calls[call] = (calls[call] ?? 0) + 1;
         const fault = name === "get" ? drawn(trial) : undefined;
         if (fault === undefined) return value.apply(target, values);
         trial.seen.faults += 1;

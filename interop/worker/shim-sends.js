@@ -1,8 +1,9 @@
-// What may happen at the moment when a message leaves. `plan.sends = { every, times, fault }`: at every so many-th message, and
-// at most so often,
+// What may happen at the moment when a message leaves. `plan.sends = { every, times, fault, least }`: at every so many-th
+// message of so many bytes at least, and at most so often,
 //
 // - throw: sending fails, as it does on a socket that is gone;
 // - trap: the message leaves, and the instance is lost before it does anything else;
+// - abort: the message leaves, and the object is ended by the platform, in the middle of the call;
 //
 // and `plan.careless` leaves undone what protects a session whose host was lost: the mark *running*, and that its socket is
 // closed. It is the control that shows that the recorder at the other end would notice a session that goes on from an old state.
@@ -16,9 +17,10 @@ export function watch(trial) {
   let doomed = false;
 
   WebSocket.prototype.send = function (message) {
-    trial.seen.sends += 1;
     const { plan } = trial;
-    const struck = plan.sends?.times > 0 && trial.seen.sends % plan.sends.every === 0;
+    const counts = message.byteLength >= (plan.sends?.least ?? 0);
+    if (counts) trial.seen.sends += 1;
+    const struck = counts && plan.sends?.times > 0 && trial.seen.sends % plan.sends.every === 0;
     const fault = plan.sends?.fault;
     if (struck) {
       trial.seen.faults += 1;
@@ -26,6 +28,7 @@ export function watch(trial) {
     }
     if (struck && fault === "throw") throw new TypeError("Can't call WebSocket send() after close().");
     send.call(this, message);
+    if (struck && fault === "abort") trial.abort();
     if (struck && fault === "trap") doomed = true;
   };
 

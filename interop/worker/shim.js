@@ -23,6 +23,7 @@ export class Peers extends deployed.Peers {
   constructor(context, env) {
     super(context, under(env));
     trial.seen.made += 1;
+    trial.abort = () => context.abort("a trial");
   }
 }
 
@@ -31,6 +32,9 @@ export class PeerMemory extends deployed.PeerMemory {
     const { calls } = trial.seen;
     const call = `memory ${request.method}`;
     calls[call] = (calls[call] ?? 0) + 1;
+    const { memory } = trial.plan;
+    if (memory === "hangs") return new Promise((resolve) => setTimeout(resolve, 60_000, new Response()));
+    if (memory === "fails") throw new Error("a trial");
     return super.fetch(request);
   }
 }

@@ -4,6 +4,7 @@ import { DurableObject } from 'cloudflare:workers'
 import { fault } from './fault.js'
 import { InstanceLost, abandon, instance, log } from './instance.js'
 import { limited } from './limits.js'
+import { consume } from './queue.js'
 
 /** The longest pause before an alarm that failed is tried again, in milliseconds. */
 const LONGEST_PAUSE = 60_000
@@ -15,6 +16,10 @@ export default {
     } catch (error) {
       return failed('fetch', error)
     }
+  },
+
+  queue (batch, env) {
+    return consume(batch, env)
   }
 }
 
@@ -53,7 +58,7 @@ export class Peers extends Halved {
   async webSocketMessage (socket, message) {
     try {
       await this.enter((half, exports) => {
-        fault(this.env, exports)
+        fault(this.env, exports, message)
         return Promise.all(pieces(message).map((piece) => half.webSocketMessage(socket, piece)))
       }, socket)
     } catch (error) {
@@ -108,6 +113,30 @@ export class PeerMemory extends Halved {
   // One that fails is tried again by the platform.
   alarm () {
     return this.enter((half) => half.alarm())
+  }
+}
+
+export class Committer extends Halved {
+  static half = 'Committer'
+  #failures = 0
+
+  async fetch (request) {
+    try {
+      return await this.enter((half) => half.fetch(request))
+    } catch (error) {
+      return failed('committer', error)
+    }
+  }
+
+  async alarm () {
+    try {
+      await this.enter((half) => half.alarm())
+      this.#failures = 0
+    } catch (error) {
+      this.#failures += 1
+      report('commit', error)
+      await this.ctx.storage.setAlarm(Date.now() + Math.min(500 * 2 ** this.#failures, LONGEST_PAUSE))
+    }
   }
 }
 

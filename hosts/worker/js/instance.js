@@ -27,6 +27,8 @@ class Instance {
   #underWay = new Set()
   /** Bodies that are being read. */
   readers = new Set()
+  /** Calls into it that have not come back. */
+  calls = 0
   #lost = false
 
   constructor () {
@@ -83,8 +85,11 @@ function guarded (owner, entry) {
   return (...values) => {
     // A promise, timer or finaliser of a lost instance.
     if (owner.isLost) return 0
+    owner.calls += 1
     try {
-      return entry(...values)
+      const value = entry(...values)
+      owner.calls -= 1
+      return value
     } catch (error) {
       owner.lose(error)
       throw error
@@ -103,11 +108,11 @@ function close (socket) {
 
 /** Called by the instance for a body that it begins to read, and when it is done with it. */
 export function hold (reader) {
-  instance().readers.add(reader)
+  current?.readers.add(reader)
 }
 
 export function release (reader) {
-  instance().readers.delete(reader)
+  current?.readers.delete(reader)
 }
 
 /** Closes what a lost instance was reading for the object whose event this is; what belongs to others cannot be closed here. */
@@ -123,14 +128,21 @@ export function abandon (lost) {
 
 /** Called by the instance for a socket that lives in no object: when the instance is lost, nobody else will close it. */
 export function adopt (socket) {
-  const owner = instance()
+  const owner = current
   socket.addEventListener('message', () => {
     if (owner.isLost) socket.close(1012, 'the Worker was restarted')
   })
 }
 
-/** The instance to enter, made if there is none. */
+/**
+ * The instance for an event to enter, made if there is none. To be called by nobody else: nothing of the instance is on the
+ * stack when an event begins, so that a call which has not come back by then never will. The platform ended it from
+ * outside, as it does where an object is aborted or its CPU time is over; no `catch` and no `finally` runs then, and the
+ * microtasks that were waiting are gone, the instance's own among them. What it had borrowed stays borrowed, and what it
+ * had scheduled never runs.
+ */
 export function instance () {
+  if (current?.calls > 0) current.lose(new Error('a call into it was ended from outside'))
   current ??= new Instance()
   return current
 }

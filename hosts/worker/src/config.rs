@@ -11,24 +11,34 @@
 //! | `HOVERBOARD_CPU_MS` | CPU time an event may take, in ms, 5 to 300,000 | 30,000 |
 //! | `HOVERBOARD_ANNOUNCE` | multiaddrs to tell peers, comma-separated | none |
 //! | `HOVERBOARD_PREFIX` | where in `BUCKET` the layout begins | its root |
+//! | `HOVERBOARD_INDEX_TOKEN` | secret; the token for `/blocks` and `/claims`, which say where blocks are | none: they are off |
+//! | `HOVERBOARD_INDEX_PUBLIC` | `1`: they need no token | |
+//! | `HOVERBOARD_CARPARK_URL` | the URL under which others reach CARPARK, for `/claims` to name | none: it answers 501 |
+//! | `HOVERBOARD_DENYLIST` | key of the denylist, in the binding `DENYLIST` or else in `BUCKET` | none |
+//! | `HOVERBOARD_DENYLIST_REFRESH` | how often it is looked at, in s, 10 to 86,400 | 300 |
+//! | `HOVERBOARD_DENYLIST_OPTIONAL` | `1`: serve while it cannot be read | |
 //! | `HOVERBOARD_DEBUG` | `1` lets the variables below count | |
 //! | `HOVERBOARD_DEBUG_FORGET` | `1`: every session is frozen and thawed after every event | |
 //! | `HOVERBOARD_DEBUG_FAULT` | see `js/fault.js` | |
 //!
-//! The buckets are one binding `BUCKET`, or three: `CARPARK`, `DUDEWHERE`, `SATNAV`.
+//! The buckets are one binding `BUCKET`, or three: `CARPARK`, `DUDEWHERE`, `SATNAV`, and `INDEX` if there is an index.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use hoverboard_claims::Carpark;
 use hoverboard_dag::{Sha256 as _, Software};
 use hoverboard_store::ledger::{Budget, Costs};
+use hoverboard_store::service::{Access, TokenError};
 use hoverboard_wire::identity::Identity;
 use multiaddr::Multiaddr;
 use object_store::path::Path;
 use worker::Env;
 use worker::js_sys::Reflect;
+
+use crate::deny;
 
 /// Requests an event may make by the platform's default, on a paid plan as of 2026-11.
 const REQUESTS: u64 = 10_000;
@@ -52,8 +62,12 @@ pub(crate) struct Config {
     pub(crate) mode: Mode,
     pub(crate) buckets: Buckets,
     pub(crate) announce: Vec<Multiaddr>,
+    /// Who is told where blocks are, if anybody.
+    pub(crate) told: Option<Told>,
     /// Peers at a time in one object.
     pub(crate) max_connections: usize,
+    /// The blocks that are not served.
+    pub(crate) denylist: Option<deny::Settings>,
     /// Freeze and thaw every session after every event.
     pub(crate) debug_forget: bool,
     objects: u16,
@@ -120,7 +134,9 @@ impl Config {
             mode,
             buckets: Buckets::parse(&read, bound)?,
             announce: read.list("HOVERBOARD_ANNOUNCE", "multiaddrs, such as /dns/example.net/tcp/443/tls/ws")?,
+            told: Told::parse(&read)?,
             max_connections: read.number("HOVERBOARD_MAX_CONNECTIONS", 1, 30_000, 2_000)? as usize,
+            denylist: denylist(&read, bound)?,
             debug_forget: debug && read.optional("HOVERBOARD_DEBUG_FORGET").as_deref() == Some("1"),
             objects: read.number("HOVERBOARD_OBJECTS", 1, 1_000, 4)? as u16,
             requests: read.number("HOVERBOARD_REQUESTS", 20, 10_000_000, REQUESTS)?,
@@ -152,6 +168,37 @@ impl Config {
     }
 }
 
+/// Who is told where blocks are, and under which name.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) access: Access,
+    pub(crate) carpark: Option<Carpark>,
+}
+
+impl Told {
+    fn parse(read: &Reader<'_>) -> Result<Option<Self>, ConfigError> {
+        let carpark = read.optional("HOVERBOARD_CARPARK_URL").map(|url| url.parse());
+        let carpark = carpark.transpose().map_err(|_| {
+            wrong("HOVERBOARD_CARPARK_URL", "the URL that CARs are under, such as https://carpark.example.com/")
+        })?;
+        let public = read.optional("HOVERBOARD_INDEX_PUBLIC").as_deref() == Some("1");
+        let access = match read.optional("HOVERBOARD_INDEX_TOKEN") {
+            Some(_) if public => {
+                return Err(wrong(
+                    "HOVERBOARD_INDEX_PUBLIC",
+                    "there is a HOVERBOARD_INDEX_TOKEN too: it is one or the other",
+                ));
+            }
+            Some(token) => {
+                Access::Token(token.parse().map_err(|error: TokenError| wrong("HOVERBOARD_INDEX_TOKEN", error))?)
+            }
+            None if public => Access::Public,
+            None => return Ok(None),
+        };
+        Ok(Some(Self { access, carpark }))
+    }
+}
+
 impl Buckets {
     fn parse(read: &Reader<'_>, bound: &dyn Fn(&str) -> bool) -> Result<Self, ConfigError> {
         let prefix = read.optional("HOVERBOARD_PREFIX");
@@ -167,6 +214,16 @@ impl Buckets {
             None => Ok(Self::Three),
         }
     }
+}
+
+fn denylist(read: &Reader<'_>, bound: &dyn Fn(&str) -> bool) -> Result<Option<deny::Settings>, ConfigError> {
+    let refresh = Duration::from_secs(read.number("HOVERBOARD_DENYLIST_REFRESH", 10, 86_400, 300)?);
+    let optional = read.optional("HOVERBOARD_DENYLIST_OPTIONAL").as_deref() == Some("1");
+    let Some(key) = read.optional("HOVERBOARD_DENYLIST") else { return Ok(None) };
+    if !bound("DENYLIST") && !bound("BUCKET") {
+        return Err(wrong("DENYLIST", "there is no such R2 binding, and none BUCKET either, for the denylist"));
+    }
+    Ok(Some(deny::Settings { key, refresh, optional }))
 }
 
 /// Reads variables one by one. An empty one is as good as none.

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hoverboard_peer::{Bounds, wire};
+use hoverboard_store::index::lookup::{self, Runs};
 use hoverboard_store::ledger::{Budget, Ledger};
 use hoverboard_store::library::{self, Library, Observer};
 use hoverboard_store::{Bucket, CarCid};
 use libp2p_identity::PeerId;
-use worker::Env;
+use worker::{Delay, Env};
 
 use crate::config::{Config, Mode};
+use crate::deny::{self, Deny};
 use crate::memory::Memory;
 use crate::{bucket, crypto, timer};
 
@@ -37,14 +39,25 @@ const ASIDE_PART: u64 = 16;
 /// Memory for the indexes of an instance, in bytes.
 const INDEX_BYTES: usize = 12 * 1024 * 1024;
 
+/// Memory for sections that are being received, of an instance, in bytes.
+const SECTION_BYTES: usize = 8 * 1024 * 1024;
+
+/// Wants of all peers of an instance that are looked up and planned at a time, beside sixteen of each.
+const MAX_WANTS: usize = 12 * 1024;
+
 /// Memory for what is read ahead of one peer's wants, in bytes and for each stream.
 const WINDOW: usize = 512 * 1024;
+
+/// How long an event waits for another one to have read the denylist, before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What all objects of a wasm instance share.
 pub(crate) struct Host {
     pub(crate) config: Config,
     pub(crate) sessions: Arc<hoverboard_peer::Config>,
     pub(crate) bounds: Arc<Bounds>,
+    /// The blocks that are not served.
+    pub(crate) deny: Deny,
     /// Has the indexes and CARs that are in memory.
     library: RefCell<Option<Arc<Library>>>,
     /// What is about to be sent: one session at a time.
@@ -60,6 +73,7 @@ pub(crate) struct Desk {
     aside: Ledger,
     pub(crate) library: Arc<Library>,
     memory: Memory,
+    denylist: Option<worker::Bucket>,
 }
 
 thread_local! {
@@ -91,7 +105,8 @@ impl Host {
         };
         let sessions = Arc::new(hoverboard_peer::Config { wire: Arc::new(wire), engine, serve: true });
         let bounds = Arc::new(Bounds::new(MAX_UNSENT, MAX_UNFINISHED));
-        Self { config, sessions, bounds, library: RefCell::default(), out: RefCell::default() }
+        let deny = Deny::new(config.denylist.clone());
+        Self { config, sessions, bounds, deny, library: RefCell::default(), out: RefCell::default() }
     }
 
     /// Whether a peer's memory is asked before its wants are looked up: it costs little and misses nothing, where it is an
@@ -111,7 +126,24 @@ impl Desk {
         // What is in memory is the instance's. The library that is kept for it reads nothing itself.
         let library = host.library.borrow_mut().get_or_insert_with(|| shared_library(&bucket)).beside(bucket);
         let memory = Memory::of(env, &host.config);
-        Ok(Self { host, ledger, aside, library, memory })
+        let denylist = deny::bucket(env, &host.config)?;
+        Ok(Self { host, ledger, aside, library, memory, denylist })
+    }
+
+    /// Reads the denylist, if it is to be looked at now or nothing may be looked up without it. `true` if that took a while.
+    pub(crate) async fn keep_denylist(&self) -> bool {
+        let (Some(bucket), deny) = (&self.denylist, &self.host.deny) else { return false };
+        let mut waited = false;
+        while deny.is_due() || deny.is_pending() {
+            waited = true;
+            if deny.is_due() {
+                deny.refresh(bucket, &self.aside.account()).await;
+            } else {
+                // Another event is at it.
+                Delay::from(LOOK_AGAIN).await;
+            }
+        }
+        waited
     }
 
     /// A new event begins.
@@ -137,14 +169,18 @@ impl Desk {
 fn shared_library(bucket: &Bucket) -> Arc<Library> {
     let config = library::Config {
         index_bytes: INDEX_BYTES,
+        section_bytes: SECTION_BYTES,
+        wants: MAX_WANTS,
         window: WINDOW,
         ..library::Config::new(crypto::sha256(), timer::timer(), Arc::new(Log))
     };
-    Library::new(bucket.clone(), config)
+    let runs = Runs::new(bucket.clone(), lookup::Settings::of(&config));
+    let locators = library::Locators { runs: Some(Arc::new(runs)), ..library::Locators::default() };
+    Library::with_locators(bucket.clone(), config, locators)
 }
 
 /// Faults of the bucket, in the log.
-struct Log;
+pub(crate) struct Log;
 
 impl Observer for Log {
     fn fault(&self, key: &str, what: &dyn fmt::Display) {

@@ -1,39 +1,67 @@
-//! A session while its object sleeps: in the attachment of its socket, and what is too large for that in the
-//! object's storage. It is not the session itself, and never looks into it.
+//! A session while no event is at work on it: in the attachment of its socket, and what is too large for that in the object's
+//! storage, or, between two turns of an event, beside the instance. It is not the session itself, and never looks into it.
 //!
-//! The form is written twice an event at most: as *running* before the first byte leaves, which costs nothing but a
-//! copy of some bytes, and as *frozen* when nothing more is to be sent at once. See [`hoverboard_peer::frozen`] for why.
+//! Before the first byte of an event leaves, the attachment says *running*, which costs nothing but a copy of some bytes; see
+//! [`hoverboard_peer::frozen`] for why. It goes on saying so while the session lies beside the instance, where it survives
+//! a trap and nothing else.
 
 use std::time::Duration;
 
 use hoverboard_peer::frozen::{Stored, StoredError};
+use wasm_bindgen::prelude::wasm_bindgen;
 use worker::js_sys::Uint8Array;
 use worker::worker_sys::ext::WebSocketExt as _;
 use worker::{State, WebSocket};
 
-/// Bytes of a part. The platform keeps 16 KiB an attachment, its own encoding and our deadline included.
+#[wasm_bindgen(raw_module = "./beside.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = keep)]
+    fn keep_beside(id: &str, form: &[u8]);
+    #[wasm_bindgen(js_name = kept)]
+    fn kept_beside(id: &str) -> Option<Uint8Array>;
+    #[wasm_bindgen(js_name = forget)]
+    fn forget_beside(id: &str);
+}
+
+/// Bytes of a part. The platform keeps 16 KiB an attachment, its own encoding and our head included.
 const PART: usize = 15 * 1024;
 
 /// Parts that are stored beside the attachment. More are not: that session lives as long as its object does.
 const MAX_SPILLED: usize = 64;
 
 /// How many times a session may be written to storage: each is billed. A quiet session needs none.
-const MAX_SPILLS: u32 = 32;
+const MAX_SPILLS: u16 = 32;
 
 /// Where the form of one session stands.
 #[derive(Debug)]
 pub(crate) struct Kept {
     id: String,
     generation: u64,
-    running: bool,
-    spilled: usize,
-    spills: u32,
+    place: Place,
+    /// Parts that are in storage, or were.
+    spilled: u16,
+    spills: u16,
+    /// Whether parts are being written.
+    pub(crate) spilling: bool,
+}
+
+/// Where the session is kept as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nowhere: an event is at work on it.
+    Running,
+    /// In the attachment, and in storage.
+    Attached,
+    /// Beside the instance.
+    Beside,
 }
 
 /// What a socket's attachment says of its session.
 pub(crate) struct Attached {
     /// When the session has to be woken; zero while a host is at work on it.
     pub(crate) deadline: Duration,
+    spills: u16,
+    spilled: u16,
     first: Vec<u8>,
 }
 
@@ -44,6 +72,8 @@ pub(crate) enum KeptError {
     Stored(#[from] StoredError),
     #[error("the socket has no session")]
     Nothing,
+    #[error("other events were at work on the session whenever it was read")]
+    Busy,
     #[error("the platform: {0}")]
     Platform(#[from] worker::Error),
 }
@@ -51,81 +81,112 @@ pub(crate) enum KeptError {
 impl Kept {
     /// Of a session that has just begun: nothing of it is kept until its handshake is done.
     pub(crate) fn new(id: String) -> Self {
-        Self { id, generation: 0, running: true, spilled: 0, spills: 0 }
+        Self { id, generation: 0, place: Place::Running, spilled: 0, spills: 0, spilling: false }
     }
 
-    /// Reads a kept session back. It stays *frozen* where it is kept, until [`run`](Self::run).
-    pub(crate) async fn load(state: &State, id: String, attached: Attached) -> Result<(Self, Vec<u8>), KeptError> {
-        let spilled = Stored::parts(&attached.first)?.saturating_sub(1);
-        let mut parts = vec![attached.first];
-        for index in 1..=spilled {
+    /// Reads a kept session back. It stays where it is kept, until [`run`](Self::run).
+    pub(crate) async fn load(state: &State, id: String, attached: &Attached) -> Result<(Self, Vec<u8>), KeptError> {
+        let Attached { spills, spilled, .. } = *attached;
+        let of = |generation, place| Self { id: id.clone(), generation, place, spilled, spills, spilling: false };
+        let count = Stored::parts(&attached.first)?;
+        if attached.is_at_work()
+            && let Some(form) = kept_beside(&id)
+        {
+            let (generation, session) = Stored::join([form.to_vec().as_slice()])?;
+            return Ok((of(generation, Place::Beside), session));
+        }
+        let mut parts = vec![attached.first.clone()];
+        for index in 1..count {
             let part: Option<serde_bytes::ByteBuf> = state.storage().get(&key(&id, index)).await?;
             parts.push(part.ok_or(StoredError::Parts)?.into_vec());
         }
         let (generation, session) = Stored::join(parts.iter().map(Vec::as_slice))?;
-        Ok((Self { id, generation, running: false, spilled, spills: 0 }, session))
+        Ok((of(generation, Place::Attached), session))
     }
 
     /// Marks the session as being at work, before the first byte of an event leaves.
     pub(crate) fn run(&mut self, socket: &WebSocket) -> worker::Result<()> {
-        if !self.running {
-            let running = Stored::Running { generation: self.generation };
-            let parts = running.split(PART).unwrap_or_default();
-            attach(socket, Duration::ZERO, parts.first().map_or(&[], Vec::as_slice))?;
-            self.running = true;
+        match self.place {
+            Place::Running => {}
+            Place::Attached => {
+                let running = Stored::Running { generation: self.generation };
+                let parts = running.split(PART).unwrap_or_default();
+                self.attach(socket, Duration::ZERO, parts.first().map_or(&[], Vec::as_slice))?;
+            }
+            Place::Beside => forget_beside(&self.id),
         }
+        self.place = Place::Running;
         Ok(())
     }
 
-    /// Keeps the session in the attachment, if it fits.
-    pub(crate) fn freeze(&mut self, socket: &WebSocket, deadline: Duration, session: Vec<u8>) -> worker::Result<bool> {
-        if session.len() > PART / 16 * 15 {
-            return Ok(false);
+    /// Keeps the session in the attachment if it fits, and beside the instance if it does not.
+    pub(crate) fn freeze(&mut self, socket: &WebSocket, deadline: Duration, session: Vec<u8>) -> worker::Result<()> {
+        let form = self.next_form(session).split(usize::MAX).and_then(|parts| parts.into_iter().next());
+        match form {
+            Some(form) if form.len() <= PART => self.settle(socket, deadline, &form),
+            Some(form) => {
+                self.run(socket)?;
+                keep_beside(&self.id, &form);
+                self.place = Place::Beside;
+                Ok(())
+            }
+            None => self.run(socket),
         }
-        self.generation += 1;
-        let frozen = Stored::Frozen { generation: self.generation, session };
-        let Some([part]) = frozen.split(PART).and_then(|parts| <[Vec<u8>; 1]>::try_from(parts).ok()) else {
-            return Ok(false);
-        };
-        attach(socket, deadline, &part)?;
-        self.running = false;
-        Ok(true)
     }
 
     /// Splits a session that does not fit the attachment. `None` if it is too large, or was written too often: it
-    /// stays *running* then, and ends with its object.
+    /// ends with its object then.
     pub(crate) fn split(&mut self, session: Vec<u8>) -> Option<Vec<Vec<u8>>> {
         if self.spills >= MAX_SPILLS {
             return None;
         }
-        self.generation += 1;
-        let parts = Stored::Frozen { generation: self.generation, session }.split(PART)?;
+        let parts = self.next_form(session).split(PART)?;
         let spilled = parts.len().checked_sub(1).filter(|spilled| *spilled <= MAX_SPILLED)?;
         self.spills += 1;
-        self.spilled = self.spilled.max(spilled);
+        self.spilled = self.spilled.max(spilled as u16);
         Some(parts)
     }
 
-    /// Keeps the first part of a session whose other parts were [spilled](spill).
+    fn next_form(&mut self, session: Vec<u8>) -> Stored {
+        self.generation += 1;
+        Stored::Frozen { generation: self.generation, session }
+    }
+
+    /// Attaches the form's first part, which is all of it or whose other parts were [spilled](spill).
     pub(crate) fn settle(&mut self, socket: &WebSocket, deadline: Duration, first: &[u8]) -> worker::Result<()> {
-        attach(socket, deadline, first)?;
-        self.running = false;
+        self.attach(socket, deadline, first)?;
+        if self.place == Place::Beside {
+            forget_beside(&self.id);
+        }
+        self.place = Place::Attached;
         Ok(())
     }
 
-    /// Whether the form says *running*.
-    pub(crate) fn is_running(&self) -> bool {
-        self.running
+    /// Whether the session would go on if the object were to lose its memory now.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.place == Place::Attached
     }
 
-    /// The keys that the session has in storage.
+    /// Whether it is kept nowhere as it is now.
+    pub(crate) fn is_running(&self) -> bool {
+        self.place == Place::Running
+    }
+
+    /// The keys that the session may have in storage.
     pub(crate) fn keys(&self) -> Vec<String> {
-        (1..=self.spilled).map(|index| key(&self.id, index)).collect()
+        keys(&self.id, self.spilled)
     }
 
     /// The name of the session within its object.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    fn attach(&self, socket: &WebSocket, deadline: Duration, part: &[u8]) -> worker::Result<()> {
+        let deadline = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        let (spills, spilled) = (self.spills.to_le_bytes(), self.spilled.to_le_bytes());
+        let bytes = [&deadline.to_le_bytes(), spills.as_slice(), &spilled, part].concat();
+        Ok(socket.as_ref().serialize_attachment(Uint8Array::from(bytes.as_slice()).into())?)
     }
 }
 
@@ -137,6 +198,11 @@ pub(crate) async fn spill(state: &State, id: &str, parts: &[Vec<u8>]) -> worker:
     Ok(())
 }
 
+/// Drops what a session that ended outside of an instance may have beside it.
+pub(crate) fn forget(id: &str) {
+    forget_beside(id);
+}
+
 impl Attached {
     /// What the attachment of `socket` says; `None` for a handshake that was cut off.
     pub(crate) fn read(socket: &WebSocket) -> worker::Result<Option<Self>> {
@@ -144,22 +210,39 @@ impl Attached {
         if value.is_null() || value.is_undefined() {
             return Ok(None);
         }
-        let bytes = Uint8Array::new(&value).to_vec();
-        let Some((deadline, first)) = bytes.split_first_chunk() else { return Ok(None) };
-        let deadline = Duration::from_millis(u64::from_le_bytes(*deadline));
-        Ok(Some(Self { deadline, first: first.to_vec() }))
+        Ok(Self::parse(&Uint8Array::new(&value).to_vec()))
     }
 
-    /// The keys that the session `id` has in storage.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (deadline, rest) = bytes.split_first_chunk()?;
+        let (spills, rest) = rest.split_first_chunk()?;
+        let (spilled, first) = rest.split_first_chunk()?;
+        Some(Self {
+            deadline: Duration::from_millis(u64::from_le_bytes(*deadline)),
+            spills: u16::from_le_bytes(*spills),
+            spilled: u16::from_le_bytes(*spilled),
+            first: first.to_vec(),
+        })
+    }
+
+    /// Whether an event is, or was, at work on the session when its host went away.
+    fn is_at_work(&self) -> bool {
+        self.deadline.is_zero()
+    }
+
+    /// Whether it says the same of the session: nothing was at work on it in between.
+    pub(crate) fn is_same_form(&self, other: &Self) -> bool {
+        self.first == other.first
+    }
+
+    /// The keys that the session `id` may have in storage.
     pub(crate) fn keys(&self, id: &str) -> Vec<String> {
-        (1..Stored::parts(&self.first).unwrap_or(0)).map(|index| key(id, index)).collect()
+        keys(id, self.spilled)
     }
 }
 
-fn attach(socket: &WebSocket, deadline: Duration, part: &[u8]) -> worker::Result<()> {
-    let deadline = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-    let bytes = [&deadline.to_le_bytes(), part].concat();
-    Ok(socket.as_ref().serialize_attachment(Uint8Array::from(bytes.as_slice()).into())?)
+fn keys(id: &str, spilled: u16) -> Vec<String> {
+    (1..=usize::from(spilled)).map(|index| key(id, index)).collect()
 }
 
 fn key(id: &str, index: usize) -> String {

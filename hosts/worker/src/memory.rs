@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use hoverboard_store::CarCid;
@@ -21,10 +22,10 @@ use worker::{
 use crate::config::{Config, Mode};
 
 /// How long a peer is remembered.
-const KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3_600);
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// How long the memory of a peer may take to answer.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+/// How long the memory of a peer may take to answer, or to be told: the peer's first blocks wait for it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Peers that an instance remembers by itself, in plain mode; the oldest goes first.
 const RECENT: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");

@@ -4,6 +4,9 @@
 //! way written to where it is kept, and leaves no timer, promise or open body behind. All deadlines hang on the one alarm.
 //! What one event may not spend any more goes on in an alarm.
 
+mod alarm;
+mod sleep;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -12,15 +15,16 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
 use hoverboard_peer::Session;
-use worker::durable::SetAlarmOptions;
 use worker::{
-    Delay, DurableObject, Env, Request, Response, Result, ScheduledTime, State, WebSocket, WebSocketIncomingMessage,
-    WebSocketPair, durable_object,
+    Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
+    durable_object,
 };
 
+use self::alarm::Alarm;
+use self::sleep::sleeps_until;
 use crate::ended::Ended;
 use crate::host::{Desk, Host, now, random, random_id};
-use crate::kept::{Attached, Kept, KeptError, spill};
+use crate::kept::Kept;
 use crate::peer::{Peer, Reads};
 
 /// How long an event waits, with a body open, for a peer to want more of it or to prove that it received what was sent.
@@ -28,9 +32,6 @@ const GRACE: Duration = Duration::from_millis(400);
 
 /// How long after the event whose budget is spent the next one begins.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// Alarms closer than this to the one that is set are not worth a write.
-const ALARM_SLACK: Duration = Duration::from_secs(1);
 
 type Shared = Rc<RefCell<Peer>>;
 
@@ -47,13 +48,6 @@ pub struct Peers {
     pumps: Cell<usize>,
     /// A peer has used its part of what the event may spend: another event is needed.
     starved: Cell<bool>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Alarm {
-    Unknown,
-    None,
-    At(Duration),
 }
 
 impl DurableObject for Peers {
@@ -154,34 +148,6 @@ impl Peers {
         self.state.get_tags(socket).into_iter().next().unwrap_or_default()
     }
 
-    /// The peer on `socket`, thawed if it slept. `None` if its session cannot go on: the socket is closed then.
-    async fn find(&self, socket: &WebSocket) -> Option<Shared> {
-        let id = self.tag(socket);
-        if let Some(peer) = self.peers.borrow().get(&id) {
-            return Some(peer.clone());
-        }
-        match self.thaw(socket, id.clone()).await {
-            // Another event may have thawed it meanwhile: there is one session on a socket.
-            Ok(peer) => {
-                let peer = || Rc::new(RefCell::new(peer));
-                Some(self.peers.borrow_mut().entry(id).or_insert_with(peer).clone())
-            }
-            Err(ended) => {
-                let line = serde_json::json!({ "event": "not thawed", "reason": ended.to_string() });
-                worker::console_warn!("{line}");
-                let _ = socket.close(Some(ended.code()), Some(ended.told()));
-                None
-            }
-        }
-    }
-
-    async fn thaw(&self, socket: &WebSocket, id: String) -> std::result::Result<Peer, Ended> {
-        let desk = self.desk()?;
-        let attached = Attached::read(socket)?.ok_or(KeptError::Nothing)?;
-        let (kept, bytes) = Kept::load(&self.state, id, attached).await?;
-        Peer::thaw(&desk, socket.clone(), kept, &bytes)
-    }
-
     /// Does something with a peer and sends what follows from it.
     async fn turn(&self, peer: &Shared, act: impl FnOnce(&mut Peer) -> std::result::Result<(), Ended>) {
         let done = {
@@ -259,6 +225,11 @@ impl Peers {
     async fn read(&self, peer: &Shared) -> std::result::Result<(), Ended> {
         let desk = self.desk()?;
         loop {
+            if desk.keep_denylist().await {
+                let mut peer = peer.borrow_mut();
+                peer.turn(now())?;
+                peer.keep(now())?;
+            }
             if peer.borrow().must_recall() {
                 let id = peer.borrow().id();
                 let cars = desk.recall(id).await;
@@ -272,10 +243,21 @@ impl Peers {
                     return Poll::Ready(Err(Ended::ByPeer));
                 }
                 peer.waker = Some(cx.waker().clone());
-                peer.poll_reads(cx, now())
+                let reads = peer.poll_reads(cx, now());
+                // Where it waits others come to run, and may take the instance with them.
+                if !matches!(reads, Poll::Ready(Ok(Reads::Moved))) {
+                    peer.keep(now())?;
+                }
+                reads
             });
             match reads.await? {
-                Reads::Moved => peer.borrow_mut().keep(now())?,
+                Reads::Moved => {}
+                Reads::News => {
+                    self.remember(peer).await;
+                    let mut peer = peer.borrow_mut();
+                    peer.told();
+                    peer.turn(now())?;
+                }
                 Reads::Spent => {
                     self.starved.set(true);
                     return Ok(());
@@ -294,34 +276,6 @@ impl Peers {
             && !desk.remember(id, &cars).await
         {
             peer.borrow_mut().put_news_back();
-        }
-    }
-
-    /// Keeps what of a session does not fit its attachment.
-    async fn spill(&self, peer: &Shared) {
-        let parts = {
-            let mut peer = peer.borrow_mut();
-            if peer.ended || peer.pumping || !peer.kept.is_running() {
-                return;
-            }
-            let Some(parts) = peer.freeze().and_then(|bytes| peer.kept.split(bytes)) else { return };
-            parts
-        };
-        let (id, version) = {
-            let peer = peer.borrow();
-            (peer.kept.id().to_owned(), peer.version())
-        };
-        let spilled = spill(&self.state, &id, &parts).await;
-        let mut peer = peer.borrow_mut();
-        // What happened meanwhile has made these parts old: they must never be thawed.
-        if spilled.is_ok() && !peer.ended && !peer.pumping && peer.version() == version {
-            let deadline = peer.kept_deadline(now());
-            let Peer { kept, socket, .. } = &mut *peer;
-            if let Some(first) = parts.first()
-                && let Err(error) = kept.settle(socket, deadline, first)
-            {
-                worker::console_warn!("{}", serde_json::json!({ "event": "attachment", "error": error.to_string() }));
-            }
         }
     }
 
@@ -344,9 +298,7 @@ impl Peers {
             peer.kept.keys()
         };
         self.remember(peer).await;
-        if !keys.is_empty() {
-            let _ = self.state.storage().delete_multiple(keys).await;
-        }
+        self.delete(keys).await;
     }
 
     async fn gone(&self, socket: &WebSocket) {
@@ -356,51 +308,10 @@ impl Peers {
             // It slept: what it had in storage is found by its attachment.
             None => {
                 let _ = socket.close(Some(1000), Some(String::new()));
-                if let Ok(Some(attached)) = Attached::read(socket) {
-                    let keys = attached.keys(&self.tag(socket));
-                    if !keys.is_empty() {
-                        let _ = self.state.storage().delete_multiple(keys).await;
-                    }
-                }
+                self.clear(socket).await;
             }
         }
     }
-
-    /// Sets the alarm to the first deadline of all peers that are awake. Those that sleep had theirs in it before.
-    async fn set_alarm(&self) {
-        let first = self.peers.borrow().values().filter_map(|peer| peer.borrow().deadline()).min();
-        if let Some(first) = first {
-            self.ring(first).await;
-        }
-    }
-
-    /// Lets the alarm ring at `time` or earlier.
-    async fn ring(&self, time: Duration) {
-        if self.alarm.get() == Alarm::Unknown {
-            let set = self.state.storage().get_alarm().await.ok().flatten();
-            let set = set.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
-            // Another event may have set it meanwhile.
-            if self.alarm.get() == Alarm::Unknown {
-                self.alarm.set(set.map_or(Alarm::None, Alarm::At));
-            }
-        }
-        if matches!(self.alarm.get(), Alarm::At(set) if set <= time + ALARM_SLACK) {
-            return;
-        }
-        self.alarm.set(Alarm::At(time));
-        let at = ScheduledTime::new(worker::js_sys::Date::new(&(time.as_millis() as f64).into()));
-        // What is sent need not wait until it is written.
-        let options = SetAlarmOptions { allow_unconfirmed: Some(true), ..SetAlarmOptions::default() };
-        if let Err(error) = self.state.storage().set_alarm_with_options(at, options).await {
-            self.alarm.set(Alarm::Unknown);
-            worker::console_warn!("{}", serde_json::json!({ "event": "alarm", "error": error.to_string() }));
-        }
-    }
-}
-
-/// Until when the session on a socket sleeps; `None` if it can never be woken, or has to be at once.
-fn sleeps_until(socket: &WebSocket) -> Option<Duration> {
-    Attached::read(socket).ok().flatten().map(|attached| attached.deadline)
 }
 
 /// Waits a moment for the peer to do something; `false` if it did not.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cid::Cid;
-use hoverboard_peer::{Answer, Error as SessionError, Event, Held, LookupKind, Session, Ticket};
+use hoverboard_peer::{Answer, Error as SessionError, Event, Held, Lookup, LookupKind, Session, Ticket};
 use hoverboard_store::ledger::{Account, Work};
 use hoverboard_store::library::Library;
 use hoverboard_store::reader::{Found, Reader, Step, Want};
@@ -36,14 +37,18 @@ const MESSAGE: usize = 256 * 1024;
 /// Answers taken from the reader before what they make is sent.
 const ANSWERS: usize = 64;
 
-/// Bytes of a session that is worth freezing at every turn: about what an attachment holds.
-const KEPT: usize = 12 * 1024;
+/// Bytes of a session that is worth freezing whenever it waits. Of one that is larger most is blocks that wait to be sent.
+const KEPT: usize = 640 * 1024;
+
+/// Bytes that wait to be sent, before no more blocks are taken from the reader: enough to have the next message full, and few
+/// enough that freezing them costs little.
+const UNSENT: usize = 256 * 1024;
 
 /// What a want takes in a frozen session, in bytes.
 const WANT_SIZE: usize = 48;
 
-/// How often a memory that fails is asked.
-const RECALLS: u32 = 3;
+/// How often a memory that fails is asked again.
+const RECALLS: u32 = 2;
 
 /// The deadline of a session that has none.
 const FAR: Duration = Duration::from_secs(3_600);
@@ -60,10 +65,15 @@ pub(crate) struct Peer {
     pub(crate) nudged: bool,
     /// Goes up whenever the session changes: what was frozen before is old then.
     version: u64,
-    /// A ping is behind all that was sent.
+    /// A ping is behind all that was sent. It is frozen with the session: whoever thaws it would send another at every event,
+    /// and each answer would be an event.
     probed: bool,
     /// There are CARs that the peer's memory does not know of.
     news: bool,
+    /// It was not told of them yet: no answer out of them leaves before that was tried.
+    untold: bool,
+    /// The first of these answers.
+    held_back: Option<(u64, Found)>,
     /// What wakes that event.
     pub(crate) waker: Option<Waker>,
     session: Session,
@@ -75,9 +85,11 @@ pub(crate) struct Peer {
     next_lookup: u64,
     recall: Recall,
     /// Lookups that found nothing before the peer's memory was asked.
-    missed: Vec<u64>,
+    missed: Vec<(u64, Found)>,
     /// How often the memory could not be asked.
     recalls: u32,
+    /// The generation of the denylist that the open lookups were checked by, at the least.
+    denied_by: u64,
     host: Rc<Host>,
 }
 
@@ -95,6 +107,9 @@ pub(crate) enum Recall {
 pub(crate) enum Reads {
     /// Answers came and were sent.
     Moved,
+    /// An answer came out of CARs that the peer's memory does not know of. It is held back until it was
+    /// [told](Peer::told): a peer that has a root asks for what is below it, which can be found by the memory alone.
+    News,
     /// The peer wants nothing that could be read now.
     Quiet,
     /// What the event may spend is spent; there is more to do.
@@ -116,6 +131,8 @@ impl Peer {
             version: 0,
             probed: false,
             news: false,
+            untold: false,
+            held_back: None,
             waker: None,
             session,
             library: desk.library.clone(),
@@ -127,17 +144,19 @@ impl Peer {
             recall,
             missed: Vec::new(),
             recalls: 0,
+            denied_by: host.deny.generation(),
             host,
         }
     }
 
     /// A peer whose session was kept.
     pub(crate) fn thaw(desk: &Desk, socket: WebSocket, kept: Kept, frozen: &[u8]) -> Result<Self, Ended> {
-        let (cars, session): (Option<Vec<u8>>, Vec<u8>) = postcard::from_bytes(frozen).map_err(SessionError::from)?;
+        let parts = postcard::from_bytes(frozen).map_err(SessionError::from)?;
+        let (cars, news, probed, session): (Option<Vec<u8>>, bool, bool, Bytes) = parts;
         let session = Session::thaw(desk.host.sessions.clone(), &session)?;
         // A list that cannot be read is asked for again.
         let cars = cars.and_then(|cars| memory::decode(&cars).ok());
-        Ok(Self::new(desk, socket, kept, session, cars))
+        Ok(Self { news, untold: news, probed, ..Self::new(desk, socket, kept, session, cars) })
     }
 
     pub(crate) fn id(&self) -> Option<PeerId> {
@@ -166,7 +185,7 @@ impl Peer {
         if self.lookups.len() < before {
             let lookups = &self.lookups;
             self.reader.retain(|key| lookups.contains_key(&key));
-            self.missed.retain(|key| lookups.contains_key(key));
+            self.missed.retain(|(key, _)| lookups.contains_key(key));
         }
     }
 
@@ -184,15 +203,44 @@ impl Peer {
         self.session.deadline()
     }
 
-    /// The same, for who finds the session as it is kept: at once, if there is something to be read.
+    /// When an event is needed for it, if the peer does nothing and no event is at work on it.
+    pub(crate) fn due(&self, now: Duration) -> Option<Duration> {
+        // While there is no room for what would be read, it is the peer that moves things on.
+        if self.has_reads() && self.room() > 0 { Some(now) } else { self.deadline() }
+    }
+
+    /// The same, as it is said where the session is kept.
     pub(crate) fn kept_deadline(&self, now: Duration) -> Duration {
-        if self.session.wants() > 0 { now } else { self.deadline().unwrap_or(now + FAR) }
+        self.due(now).unwrap_or(now + FAR)
+    }
+
+    fn room(&self) -> usize {
+        self.session.room(self.held.allowance().min(UNSENT))
+    }
+
+    /// The next want that is to be looked up. None is before it is known what is denied; those of denied blocks are answered.
+    fn next_lookup(&mut self) -> Option<Lookup> {
+        let deny = &self.host.deny;
+        if self.lookups.is_empty() {
+            self.denied_by = deny.generation();
+        }
+        while !deny.is_pending() {
+            let lookup = self.session.look_ahead()?;
+            match deny.judge(&lookup.cid, &self.account) {
+                None => return Some(lookup),
+                Some(answer) => self.session.answer(lookup.ticket, answer),
+            }
+        }
+        None
     }
 
     /// Hands new wants to the reader and sends what there is to send.
     pub(crate) fn turn(&mut self, now: Duration) -> Result<(), Ended> {
         if self.recall == Recall::Done || !self.recalls_first() {
-            while let Some(lookup) = self.session.look_ahead() {
+            // What the reader has no room for it is given when it has answered something.
+            while !self.reader.is_full()
+                && let Some(lookup) = self.next_lookup()
+            {
                 let want = match lookup.kind {
                     LookupKind::Block => Want::Block,
                     LookupKind::Have => Want::Have { inline_limit: lookup.inline_limit },
@@ -238,14 +286,18 @@ impl Peer {
     pub(crate) fn poll_reads(&mut self, cx: &mut Context<'_>, now: Duration) -> Poll<Result<Reads, Ended>> {
         let mut answers = 0;
         let step = loop {
-            if answers == ANSWERS {
+            if answers == ANSWERS || self.held_back.is_some() {
                 break None;
             }
-            let room = self.session.room(self.held.allowance());
-            match self.reader.poll_next(cx, room) {
+            match self.reader.poll_next(cx, self.room()) {
                 Poll::Ready(Step::Answer(key, found)) => {
-                    answers += 1;
-                    self.answer(key, found);
+                    self.note_news();
+                    if self.untold {
+                        self.held_back = Some((key, found));
+                    } else {
+                        answers += 1;
+                        self.answer(key, found);
+                    }
                 }
                 Poll::Ready(step) => break Some(step),
                 Poll::Pending => break None,
@@ -253,6 +305,9 @@ impl Peer {
         };
         if answers > 0 {
             return Poll::Ready(self.turn(now).map(|()| Reads::Moved));
+        }
+        if self.held_back.is_some() {
+            return Poll::Ready(Ok(Reads::News));
         }
         match step {
             None => Poll::Pending,
@@ -262,23 +317,27 @@ impl Peer {
     }
 
     fn answer(&mut self, key: u64, found: Found) {
-        if found == Found::Missing && self.recall == Recall::Open {
-            self.missed.push(key);
+        if matches!(found, Found::Missing | Found::Unlisted) && self.recall == Recall::Open {
+            self.missed.push((key, found));
             return;
         }
-        let Some((ticket, ..)) = self.lookups.remove(&key) else { return };
+        let Some((ticket, cid, _)) = self.lookups.remove(&key) else { return };
         let answer = match found {
             Found::Block(data) => Answer::Block(data),
             Found::Have { size } => Answer::Have { size },
-            // There is no index of every block yet: what is not found from its root may still be there.
-            Found::Missing | Found::Unknown => Answer::Unknown,
+            Found::Missing => Answer::Missing,
+            // Without an index of every block, what is not found from its root may still be there.
+            Found::Unlisted | Found::Unknown => Answer::Unknown,
         };
-        self.session.answer(ticket, answer);
+        // The list may have changed since it was looked up.
+        let deny = &self.host.deny;
+        let denied = if deny.generation() == self.denied_by { None } else { deny.judge(&cid, &self.account) };
+        self.session.answer(ticket, denied.unwrap_or(answer));
     }
 
     /// Whether anything of the peer's waits to be read.
     pub(crate) fn has_reads(&self) -> bool {
-        !self.reader.is_idle() || self.must_recall()
+        !self.reader.is_idle() || self.must_recall() || (self.session.wants() > 0 && self.host.deny.is_pending())
     }
 
     /// Whether it is worth a moment to see what the peer does: something is open for it, or it has not yet proved that it
@@ -313,12 +372,12 @@ impl Peer {
         self.recall = Recall::Done;
         let missed = std::mem::take(&mut self.missed);
         if cars.is_empty() {
-            for key in missed {
-                self.answer(key, Found::Missing);
+            for (key, found) in missed {
+                self.answer(key, found);
             }
             return;
         }
-        self.news |= self.reader.cars_changed();
+        self.note_news();
         // Where it was reading counts more than what was found since.
         let cars = cars.into_iter().chain(self.reader.cars().copied()).collect();
         self.reader = Reader::new(self.library.clone(), self.account.clone(), cars);
@@ -327,16 +386,30 @@ impl Peer {
         }
     }
 
+    fn note_news(&mut self) {
+        if self.reader.cars_changed() {
+            (self.news, self.untold) = (true, true);
+        }
+    }
+
     /// The CARs to be remembered, if there are new ones.
     pub(crate) fn take_news(&mut self) -> Option<(PeerId, Vec<CarCid>)> {
         let peer = self.session.peer()?;
-        self.news |= self.reader.cars_changed();
+        self.note_news();
         std::mem::take(&mut self.news).then(|| (peer, self.reader.cars().copied().collect()))
     }
 
     /// They could not be remembered.
     pub(crate) fn put_news_back(&mut self) {
         self.news = true;
+    }
+
+    /// The memory was told, or could not be: gives what was held back for that.
+    pub(crate) fn told(&mut self) {
+        self.untold = false;
+        if let Some((key, found)) = self.held_back.take() {
+            self.answer(key, found);
+        }
     }
 
     /// How often the session has changed.
@@ -372,20 +445,18 @@ impl Peer {
             Recall::Done => Some(memory::encode(self.reader.cars())),
             Recall::Open => None,
         };
-        postcard::to_allocvec(&(cars, session)).ok()
+        postcard::to_allocvec(&(cars, self.news, self.probed, Bytes::from(session))).ok()
     }
 
-    /// Keeps the session in its socket's attachment, where it fits. What is kept from before is no longer true in any case.
+    /// Keeps the session as it is between two turns. What is kept from before is no longer true in any case.
     pub(crate) fn keep(&mut self, now: Duration) -> worker::Result<()> {
+        self.note_news();
         let wants = self.session.wants() * WANT_SIZE;
         let small = wants + self.session.unsent() + self.session.unfinished() < KEPT;
-        if let Some(bytes) = small.then(|| self.freeze()).flatten() {
-            let deadline = self.kept_deadline(now);
-            if self.kept.freeze(&self.socket, deadline, bytes)? {
-                return Ok(());
-            }
+        match small.then(|| self.freeze()).flatten() {
+            Some(bytes) => self.kept.freeze(&self.socket, self.kept_deadline(now), bytes),
+            None => self.kept.run(&self.socket),
         }
-        self.kept.run(&self.socket)
     }
 
     /// Says in one line of the log that the connection ended.

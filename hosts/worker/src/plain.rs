@@ -78,6 +78,9 @@ async fn run(desk: &Rc<Desk>, peer: &mut Peer, socket: &WebSocket) -> Result<(),
     let mut remembered = false;
     peer.turn(now())?;
     loop {
+        if farewell.is_none() && desk.keep_denylist().await {
+            peer.turn(now())?;
+        }
         if farewell.is_none() && peer.must_recall() {
             let cars = desk.recall(peer.id()).await;
             peer.recalled(cars);
@@ -128,6 +131,8 @@ async fn run(desk: &Rc<Desk>, peer: &mut Peer, socket: &WebSocket) -> Result<(),
                         let _ = desk.remember(id, &cars).await;
                     });
                 }
+                // KV would not show it at once anyway: nothing waits for it.
+                peer.told();
             }
             Next::Time => {
                 peer.wake(now())?;

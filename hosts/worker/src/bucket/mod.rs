@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use hoverboard_store::Bucket;
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     Attributes, CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload,
@@ -38,7 +39,9 @@ pub(crate) fn open(env: &Env, config: &Config) -> worker::Result<Bucket> {
     Ok(match &config.buckets {
         Buckets::One { prefix } => Bucket::under(&store("BUCKET")?, prefix),
         Buckets::Three => {
-            Bucket { carpark: store("CARPARK")?, dudewhere: store("DUDEWHERE")?, satnav: store("SATNAV")? }
+            // A deployment without it has no index: nothing is in that place.
+            let index = store("INDEX").unwrap_or_else(|_| Arc::new(InMemory::new()));
+            Bucket { carpark: store("CARPARK")?, dudewhere: store("DUDEWHERE")?, satnav: store("SATNAV")?, index }
         }
     })
 }

@@ -50,6 +50,22 @@ fn a_wrong_value_names_its_variable_and_is_not_repeated() {
     refused("HOVERBOARD_MAX_CONNECTIONS", "77777777777777777777777");
     refused("HOVERBOARD_ANNOUNCE", "wss://example.net");
     refused("HOVERBOARD_PREFIX", "first//second");
+    refused("HOVERBOARD_DENYLIST_REFRESH", "9");
+    refused("HOVERBOARD_INDEX_TOKEN", "too-short");
+    refused("HOVERBOARD_CARPARK_URL", "cars.example.net");
+}
+
+#[test]
+fn nobody_is_told_where_blocks_are_unless_that_is_said() {
+    let told = |variables: &[(&str, &str)]| {
+        parse(variables, &["PEERS", "BUCKET"]).map(|config| config.told.map(|told| told.access))
+    };
+    let token = ("HOVERBOARD_INDEX_TOKEN", "0123456789abcdef");
+    assert!(matches!(told(&[]), Ok(None)));
+    assert!(matches!(told(&[("HOVERBOARD_INDEX_PUBLIC", "0")]), Ok(None)));
+    assert!(matches!(told(&[("HOVERBOARD_INDEX_PUBLIC", "1")]), Ok(Some(Access::Public))));
+    assert!(matches!(told(&[token]), Ok(Some(Access::Token(_)))));
+    assert!(told(&[token, ("HOVERBOARD_INDEX_PUBLIC", "1")]).is_err());
 }
 
 #[test]
@@ -73,4 +89,15 @@ fn a_network_always_meets_the_same_object_and_networks_are_spread() {
         (0..200).map(|last| config.object_of(&format!("192.0.2.{last}"))).collect();
     assert_eq!(names.len(), 16, "{names:?}");
     assert!(config.object_of("").starts_with("peers-"));
+}
+
+#[test]
+fn a_denylist_is_a_key_in_a_bucket() {
+    let config = parse(&[("HOVERBOARD_DENYLIST", "lists/bad")], &["PEERS", "BUCKET"]).expect("good");
+    let settings = deny::Settings { key: "lists/bad".to_owned(), refresh: Duration::from_secs(300), optional: false };
+    assert_eq!(config.denylist, Some(settings));
+    let three = ["PEERS", "CARPARK", "DUDEWHERE", "SATNAV"];
+    let error = parse(&[("HOVERBOARD_DENYLIST", "lists/bad")], &three).expect_err("no bucket has it");
+    assert!(error.to_string().starts_with("DENYLIST"), "{error}");
+    assert_eq!(parse(&[], &three).expect("good").denylist, None);
 }
