@@ -3,6 +3,7 @@
 //! Machines are noisy, so what counts are ratios of figures taken in turn in one run. Nothing here is a check: that
 //! the blocks are right is for the tests.
 
+mod index;
 mod kubo;
 mod process;
 mod report;
@@ -29,11 +30,14 @@ enum What {
     },
     /// The Worker in workerd, against what the platform itself costs.
     Worker(worker::Options),
+    /// The block index: reads, bytes, memory, and R2's bill.
+    Index(index::Options),
 }
 
 pub(crate) fn run(cache: &Cache, options: &Options) -> Result<()> {
     match &options.what {
         What::Kubo { rounds } => kubo::run(cache, *rounds.max(&1)),
         What::Worker(options) => worker::run(cache, options),
+        What::Index(options) => index::run(cache, options),
     }
 }

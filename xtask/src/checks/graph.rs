@@ -12,8 +12,16 @@ use crate::{
 };
 
 /// The workspace's crates by layer: each may depend on lower layers only.
-const LAYERS: [&[&str]; 3] = [
-    &["hoverboard-car", "hoverboard-dag", "hoverboard-wire", "hoverboard-bitswap"],
+const LAYERS: [&[&str]; 4] = [
+    &[
+        "hoverboard-car",
+        "hoverboard-dag",
+        "hoverboard-wire",
+        "hoverboard-bitswap",
+        "hoverboard-caps",
+        "hoverboard-denylist",
+    ],
+    &["hoverboard-claims", "hoverboard-index"],
     &["hoverboard-peer", "hoverboard-store"],
     &["hoverboard"],
 ];

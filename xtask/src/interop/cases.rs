@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{
-    Lab, broken,
+    Lab, broken, caps,
     car::Car,
     data::{self, Dataset, SAMPLES, SLOW_IN_ORDER},
     drain, faults, keys,
@@ -53,6 +53,7 @@ pub(crate) const CASES: &[Case] = &[
     ours("kubo-store", "kubo fetches over TCP from a store that the CARs were imported into", store::kubo),
     ours("drain-kubo", "kubo fetches while the server is stopped and started again", drain::kubo),
     ours("drain-helia", "helia fetches while the server is stopped and started again", drain::helia),
+    ours("caps-kubo", "kubo reaches a cap in the middle of a DAG, and is freed from it", caps::kubo),
     ours("worker-kubo", "kubo fetches from Durable Objects", worker::object_kubo),
     ours("worker-helia", "helia fetches from Durable Objects", worker::object_helia),
     ours("worker-frozen", "both fetch while sessions are frozen and thawed after every event", worker::frozen),

@@ -4,6 +4,7 @@
 //! Nothing here knows how Hoverboard works inside: it is run as a person runs it.
 
 mod broken;
+mod caps;
 mod car;
 mod cases;
 mod cbor;

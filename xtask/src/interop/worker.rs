@@ -18,7 +18,7 @@ pub(super) fn object_kubo(lab: &Lab) -> Result<()> {
 }
 
 pub(super) fn object_helia(lab: &Lab) -> Result<()> {
-    helia(lab, &datasets(lab), "object", &[])
+    helia(lab, "object", &[])
 }
 
 pub(super) fn plain_kubo(lab: &Lab) -> Result<()> {
@@ -26,17 +26,14 @@ pub(super) fn plain_kubo(lab: &Lab) -> Result<()> {
 }
 
 pub(super) fn plain_helia(lab: &Lab) -> Result<()> {
-    helia(lab, &datasets(lab), "plain", &[])
+    helia(lab, "plain", &[])
 }
 
 /// Every session is frozen and thawed after every event.
 pub(super) fn frozen(lab: &Lab) -> Result<()> {
     const FORGETFUL: [&str; 2] = ["HOVERBOARD_DEBUG=1", "HOVERBOARD_DEBUG_FORGET=1"];
     kubo(lab, "object", &FORGETFUL)?;
-    // helia has a thousand wants open in a directory, and a session of that size stalls here: see ARCHITECTURE.md.
-    let mut datasets = datasets(lab);
-    datasets.retain(|dataset| !SLOW_IN_ORDER.contains(&dataset.name.as_str()));
-    helia(lab, &datasets, "object", &FORGETFUL)
+    helia(lab, "object", &FORGETFUL)
 }
 
 fn kubo(lab: &Lab, mode: &str, variables: &[&str]) -> Result<()> {
@@ -51,10 +48,10 @@ fn kubo(lab: &Lab, mode: &str, variables: &[&str]) -> Result<()> {
     })
 }
 
-fn helia(lab: &Lab, datasets: &[Dataset], mode: &str, variables: &[&str]) -> Result<()> {
+fn helia(lab: &Lab, mode: &str, variables: &[&str]) -> Result<()> {
     let served = serve(lab, mode, variables)?;
     let address = served.ws()?.to_owned();
-    fetch_all(datasets, lab, served, |dataset, out| {
+    fetch_all(&datasets(lab), lab, served, |dataset, out| {
         lab.programs.helia_fetch(&address, &dataset.root, out, &lab.scratch)
     })
 }

@@ -12,14 +12,19 @@ use crate::{
 };
 
 /// The tests. Each is a script that says itself what it shows.
-const TESTS: [&str; 9] = [
+const TESTS: [&str; 14] = [
     "hibernate.mjs",
+    "frozen.mjs",
     "reset.mjs",
+    "memory.mjs",
+    "neighbours.mjs",
     "nonces.mjs",
     "bad-reads.mjs",
     "broken.mjs",
     "budget.mjs",
     "frames.mjs",
+    "deny.mjs",
+    "indexer.mjs",
     "kv.mjs",
     "unread.mjs",
 ];
