@@ -5,7 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { begin, logged, long, run, scratch, serve, TRIAL_BENCH, TRIAL_HOVERBOARD } from './lab.mjs'
+import { logged, long, run, scratch, serve, told, TRIAL_BENCH, TRIAL_HOVERBOARD } from './lab.mjs'
 
 /** The least time between two looks at the list, in seconds, as the configuration has it. */
 const REFRESH = 10
@@ -21,18 +21,6 @@ async function served (t, mode, variables = {}) {
   const others = cids.filter((cid) => cid !== root)
   const names = { HOVERBOARD_DENYLIST: 'lists/own', HOVERBOARD_DENYLIST_REFRESH: `${REFRESH}`, ...variables }
   return { folder, root, others, ...await serve(t, { cars: [car], folder, mode, variables: names }) }
-}
-
-/** What a new peer is told of blocks, after it asked for the root. */
-async function told (address, cids) {
-  const { lines, ended } = begin(TRIAL_HOVERBOARD, ['check', address, ...cids, '--timeout', '5s'])
-  const said = {}
-  for await (const line of lines) {
-    const [, cid, what] = /^block +(\S+) (.*)$/.exec(line) ?? []
-    if (cid !== undefined) said[cid] = what
-  }
-  await ended
-  return cids.map((cid) => said[cid])
 }
 
 /** The legacy anchor of a block. */

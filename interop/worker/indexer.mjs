@@ -2,14 +2,13 @@
 // are not there. Local workerd has no notifications of R2, so their documented JSON is put into the queue: late, twice, in any order.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
-import { join, relative } from 'node:path'
-import { createInterface } from 'node:readline'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { car, dag, text } from './dag.mjs'
 import { identity } from './identity.mjs'
-import { begin, logged, run, scratch, TRIAL_HOVERBOARD, TRIAL_WORKER } from './lab.mjs'
+import { fill, imported, into, logged, scratch, told, TRIAL_WORKER } from './lab.mjs'
 import { start } from './workerd.mjs'
 
 /** How long an instance trusts in what it knows of the index, in milliseconds. */
@@ -22,7 +21,6 @@ const SETTLED = 30_000
 async function serve (t, variables = {}) {
   const folder = await scratch(t)
   const own = await made(folder, 'own', { leaves: 20, size: 1024, seed: 1 })
-  await run(TRIAL_HOVERBOARD, ['import', own.path, '--to', join(folder, 'bucket')])
   const log = []
   const { worker, url } = await start({
     folder: TRIAL_WORKER,
@@ -34,21 +32,11 @@ async function serve (t, variables = {}) {
     },
     queueProducers: { NOTIFICATIONS: { queueName: 'notifications' }, DEAD_LETTERS: { queueName: 'dead' } },
     queueConsumers: { notifications: { maxBatchSize: 10, maxBatchTimeout: 0.2, maxRetries: 20, deadLetterQueue: 'dead' } },
-    handleRuntimeStdio (stdout, stderr) {
-      for (const stream of [stdout, stderr]) {
-        createInterface(stream).on('line', (line) => {
-          log.push(line)
-          if (process.env.TRIAL_LOG === '1') process.stderr.write(line + '\n')
-        })
-      }
-    }
+    handleRuntimeStdio: into(log)
   })
   t.after(() => worker.dispose())
   const bucket = await worker.getR2Bucket('BUCKET')
-  for (const entry of await readdir(join(folder, 'bucket'), { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name)
-    if (entry.isFile()) await bucket.put(relative(join(folder, 'bucket'), path), await readFile(path))
-  }
+  await fill(bucket, await imported([own.path], join(folder, 'bucket')))
   const queue = await worker.getQueueProducer('NOTIFICATIONS')
   const { multiaddrs } = await (await fetch(url)).json()
   return { folder, own, bucket, queue, log, address: multiaddrs[0] }
@@ -69,18 +57,6 @@ async function made (folder, name, shape) {
 function notification (action, { key, bytes }) {
   const object = action.endsWith('Object') && action !== 'DeleteObject' ? { key, size: bytes.length, eTag: createHash('md5').update(bytes).digest('hex') } : { key }
   return { account: '3f4b7e3dcab231cbfdaa90a6a28bd548', action, bucket: 'trial', object, eventTime: new Date().toISOString() }
-}
-
-/** What a new peer is told of blocks that it asks for first. */
-async function told (address, cids) {
-  const { lines, ended } = begin(TRIAL_HOVERBOARD, ['check', address, ...cids, '--timeout', '5s'])
-  const said = {}
-  for await (const line of lines) {
-    const [, cid, what] = /^block +(\S+) (.*)$/.exec(line) ?? []
-    if (cid !== undefined) said[cid] = what
-  }
-  await ended
-  return cids.map((cid) => said[cid])
 }
 
 /** Waits until a peer is told this, and says how long it took. */

@@ -48,12 +48,7 @@ export async function serve (t, { cars, folder, mode = 'object', variables = {},
     modules,
     state: fresh ? join(folder, 'state') : undefined,
     variables: { HOVERBOARD_MODE: mode, HOVERBOARD_OBJECTS: '1', HOVERBOARD_IDENTITY: identity, ...variables },
-    handleRuntimeStdio (stdout, stderr) {
-      for (const stream of [stdout, stderr]) createInterface(stream).on('line', (line) => {
-        log.push(line)
-        if (loud) process.stderr.write(line + '\n')
-      })
-    }
+    handleRuntimeStdio: into(log)
   }
   let { worker, url } = await start(settings)
   t.after(() => worker.dispose())
@@ -74,19 +69,29 @@ export async function serve (t, { cars, folder, mode = 'object', variables = {},
   return { address: multiaddrs[0], url, bucket, trial, evict, log, workerd }
 }
 
+/** Has all that workerd says added to a log, line by line. */
+export function into (log) {
+  return (stdout, stderr) => {
+    for (const stream of [stdout, stderr]) createInterface(stream).on('line', (line) => {
+      log.push(line)
+      if (loud) process.stderr.write(line + '\n')
+    })
+  }
+}
+
 /** The events of one kind in a log. */
 export function logged (log, event) {
   return log.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line)).filter((line) => line.event === event)
 }
 
 /** Imports CARs into a folder, and returns it. */
-async function imported (cars, folder) {
+export async function imported (cars, folder) {
   await run(TRIAL_HOVERBOARD, ['import', ...cars, '--to', folder])
   return folder
 }
 
 /** Copies a folder into a bucket. */
-async function fill (bucket, folder) {
+export async function fill (bucket, folder) {
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name)
     if (entry.isFile()) await bucket.put(relative(folder, path), await readFile(path))
@@ -119,6 +124,18 @@ export async function persist (address, car, options) {
   const [line] = await run(TRIAL_BENCH, ['persist', address, '--car', car, ...args])
   const [dials, seconds] = line.split(' ').map(Number)
   return { dials, seconds }
+}
+
+/** What a new peer is told of blocks that it asks for first. */
+export async function told (address, cids) {
+  const { lines, ended } = begin(TRIAL_HOVERBOARD, ['check', address, ...cids, '--timeout', '5s'])
+  const said = {}
+  for await (const line of lines) {
+    const [, cid, what] = /^block +(\S+) (.*)$/.exec(line) ?? []
+    if (cid !== undefined) said[cid] = what
+  }
+  await ended
+  return cids.map((cid) => said[cid])
 }
 
 /**

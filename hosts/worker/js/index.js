@@ -27,6 +27,7 @@ export default {
 class Halved extends DurableObject {
   #instance
   #half
+  #failures = 0
 
   /** Runs one event of the object in its other half, on behalf of a socket if there is one. */
   enter (work, socket) {
@@ -40,17 +41,33 @@ class Halved extends DurableObject {
       return work(this.#half, exports)
     }, socket)
   }
+
+  /** Runs an alarm; one that fails comes again, after longer each time. */
+  async ring (event) {
+    try {
+      await this.enter((half) => half.alarm())
+      this.#failures = 0
+    } catch (error) {
+      this.#failures += 1
+      await this.lookAfter(event, error, Math.min(500 * 2 ** this.#failures, LONGEST_PAUSE))
+    }
+  }
+
+  /** After an event that failed, an alarm looks after what it left at work, such as the sessions of sockets. */
+  async lookAfter (event, error, pause = 0) {
+    report(event, error)
+    await this.ctx.storage.setAlarm(Date.now() + pause)
+  }
 }
 
 export class Peers extends Halved {
   static half = 'Peers'
-  #failures = 0
 
   async fetch (request) {
     try {
       return await this.enter((half) => half.fetch(request))
     } catch (error) {
-      await this.#lookAfter('fetch', error)
+      await this.lookAfter('fetch', error)
       return new Response('internal error\n', { status: 500 })
     }
   }
@@ -62,7 +79,7 @@ export class Peers extends Halved {
         return Promise.all(pieces(message).map((piece) => half.webSocketMessage(socket, piece)))
       }, socket)
     } catch (error) {
-      await this.#lookAfter('message', error)
+      await this.lookAfter('message', error)
     }
   }
 
@@ -70,7 +87,7 @@ export class Peers extends Halved {
     try {
       await this.enter((half) => half.webSocketClose(socket, code, reason, wasClean), socket)
     } catch (error) {
-      await this.#lookAfter('close', error)
+      await this.lookAfter('close', error)
     }
   }
 
@@ -78,24 +95,12 @@ export class Peers extends Halved {
     try {
       await this.enter((half) => half.webSocketError(socket, reason), socket)
     } catch (error) {
-      await this.#lookAfter('error', error)
+      await this.lookAfter('error', error)
     }
   }
 
-  async alarm () {
-    try {
-      await this.enter((half) => half.alarm())
-      this.#failures = 0
-    } catch (error) {
-      this.#failures += 1
-      await this.#lookAfter('alarm', error, Math.min(500 * 2 ** this.#failures, LONGEST_PAUSE))
-    }
-  }
-
-  /** After an event that failed, an alarm looks after the sockets whose sessions it left at work. */
-  async #lookAfter (event, error, pause = 0) {
-    report(event, error)
-    await this.ctx.storage.setAlarm(Date.now() + pause)
+  alarm () {
+    return this.ring('alarm')
   }
 }
 
@@ -118,7 +123,6 @@ export class PeerMemory extends Halved {
 
 export class Committer extends Halved {
   static half = 'Committer'
-  #failures = 0
 
   async fetch (request) {
     try {
@@ -128,15 +132,8 @@ export class Committer extends Halved {
     }
   }
 
-  async alarm () {
-    try {
-      await this.enter((half) => half.alarm())
-      this.#failures = 0
-    } catch (error) {
-      this.#failures += 1
-      report('commit', error)
-      await this.ctx.storage.setAlarm(Date.now() + Math.min(500 * 2 ** this.#failures, LONGEST_PAUSE))
-    }
+  alarm () {
+    return this.ring('commit')
   }
 }
 

@@ -82,6 +82,13 @@ pub struct Imported {
     pub bytes: u64,
 }
 
+impl Imported {
+    fn wrote(&mut self, bytes: u64) {
+        self.objects += 1;
+        self.bytes += bytes;
+    }
+}
+
 /// Writes a CAR that was surveyed, its index, and its entries, in this order; what is there already is left alone.
 ///
 /// `source` must have the bytes that were surveyed. They are hashed once more on their way.
@@ -97,26 +104,19 @@ pub async fn import(
     watch: &dyn Watch,
 ) -> Result<Imported, ImportError> {
     let car = &surveyed.car;
-    let mut imported = Imported { objects: 0, bytes: 0 };
-    let mut wrote = |bytes| {
-        imported.objects += 1;
-        imported.bytes += bytes;
-    };
-
     let target = Target { store: &*bucket.carpark, place: CARPARK, key: layout::car(car) };
     let len = surveyed.payload.end - surveyed.payload.start;
-    match target.has(len).await? {
-        true => watch.done(len),
-        false => {
-            let upload = Upload { target, options, watch };
-            upload.run(source, surveyed.payload.clone(), Some(car)).await?;
-            wrote(len);
-        }
+    let was_there = target.has(len).await?;
+    if was_there {
+        watch.done(len);
+    } else {
+        let upload = Upload { target, options, watch };
+        upload.run(source, surveyed.payload.clone(), Some(car)).await?;
     }
-
-    let described = describe(bucket, surveyed, options, watch).await?;
-    imported.objects += described.objects;
-    imported.bytes += described.bytes;
+    let mut imported = describe(bucket, surveyed, options, watch).await?;
+    if !was_there {
+        imported.wrote(len);
+    }
     Ok(imported)
 }
 
@@ -133,17 +133,12 @@ pub(crate) async fn describe(
 ) -> Result<Imported, ImportError> {
     let car = &surveyed.car;
     let mut imported = Imported { objects: 0, bytes: 0 };
-    let mut wrote = |bytes| {
-        imported.objects += 1;
-        imported.bytes += bytes;
-    };
-
     let target = Target { store: &*bucket.satnav, place: SATNAV, key: layout::index(car) };
     let len = surveyed.index.len() as u64;
     if !target.has(len).await? {
         let upload = Upload { target, options, watch: &Unmeasured(watch) };
         upload.run(&surveyed.index, 0..len, None).await?;
-        wrote(len);
+        imported.wrote(len);
     }
 
     let mut entries = stream::iter(surveyed.roots.iter().copied())
@@ -151,7 +146,7 @@ pub(crate) async fn describe(
         .buffer_unordered(options.concurrency.max(1));
     while let Some(written) = entries.try_next().await? {
         if written {
-            wrote(0);
+            imported.wrote(0);
         }
     }
     drop(entries);

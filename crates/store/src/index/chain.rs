@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use hoverboard_index::Key;
 use hoverboard_index::manifest::{MAX_BYTES, Manifest};
 use object_store::path::Path;
-use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{Error, ObjectMeta, ObjectStore, PutMode};
 
 use super::backoff::Backoff;
 use super::handle::may_pass;
@@ -106,7 +106,7 @@ impl Index {
     /// The manifest of a generation, and its bytes. `None`: it is not there.
     pub(super) async fn load(&self, generation: u64) -> Result<Option<(Manifest, Bytes)>, IndexError> {
         let key = layout::manifest(generation);
-        match self.read_manifest(&key).await {
+        match self.get_up_to(MAX_BYTES as u64, &key).await {
             Ok(bytes) => match Manifest::decode(&bytes) {
                 Ok(manifest) if manifest.generation() == generation => Ok(Some((manifest, bytes))),
                 Ok(manifest) => {
@@ -116,21 +116,6 @@ impl Index {
             },
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
-        }
-    }
-
-    async fn read_manifest(&self, key: &Path) -> Result<Bytes, IndexError> {
-        let read = || async {
-            let result = self.bucket.index.get(key).await?;
-            match result.meta.size <= MAX_BYTES as u64 {
-                true => result.bytes().await.map(Ok),
-                false => Ok(Err(result.meta.size)),
-            }
-        };
-        match self.retrying(read).await {
-            Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(size)) => Err(IndexError::wrong(key, format_args!("it has {size} bytes"))),
-            Err(source) => Err(IndexError::store("read", INDEX, key, source)),
         }
     }
 

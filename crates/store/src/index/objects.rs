@@ -33,9 +33,14 @@ impl Index {
 
     /// Reads an object whole.
     pub(super) async fn get(&self, key: &Path) -> Result<Bytes, IndexError> {
+        self.get_up_to(MAX_OBJECT, key).await
+    }
+
+    /// Reads an object whole; one that is longer than this is none of ours.
+    pub(super) async fn get_up_to(&self, most: u64, key: &Path) -> Result<Bytes, IndexError> {
         let read = || async {
             let result = self.bucket.index.get(key).await?;
-            match result.meta.size <= MAX_OBJECT {
+            match result.meta.size <= most {
                 true => result.bytes().await.map(Ok),
                 false => Ok(Err(result.meta.size)),
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use hoverboard_dag::Sha256;
 
+use super::Failure;
 use crate::plan::Tuning;
 
 /// Waiting, as the host can.
@@ -48,6 +49,27 @@ impl Retry {
     /// The wait after so many failures, at most 64 times the first.
     pub(crate) fn wait(&self, failures: u32) -> Duration {
         self.first_wait * (1 << failures.saturating_sub(1).min(6))
+    }
+
+    /// Reads until it works, as often as this says, and as long as it fails for reasons that `may_pass`.
+    pub(crate) async fn run<T, F: Future<Output = Result<T, Failure>>>(
+        &self,
+        timer: &dyn Timer,
+        may_pass: impl Fn(&Failure) -> bool,
+        mut read: impl FnMut() -> F,
+    ) -> Result<T, Failure> {
+        let mut failures = 0;
+        loop {
+            let failure = match read().await {
+                Ok(read) => return Ok(read),
+                Err(failure) => failure,
+            };
+            failures += 1;
+            if failures >= self.tries || !may_pass(&failure) {
+                return Err(failure);
+            }
+            timer.sleep(self.wait(failures)).await;
+        }
     }
 }
 

@@ -113,21 +113,11 @@ impl Library {
     /// Reads until it works, as often as [`Retry`](super::Retry) says.
     pub(crate) async fn retrying<T, F: Future<Output = Result<T, Failure>>>(
         &self,
-        mut read: impl FnMut() -> F,
+        read: impl FnMut() -> F,
     ) -> Result<T, Failure> {
-        let mut failures = 0;
-        loop {
-            let failure = match read().await {
-                Ok(read) => return Ok(read),
-                Err(failure) => failure,
-            };
-            failures += 1;
-            let again = matches!(failure, Failure::Failed(_) | Failure::Wrong(_) | Failure::Replaced);
-            if !again || failures >= self.config.retry.tries {
-                return Err(failure);
-            }
-            self.config.timer.sleep(self.config.retry.wait(failures)).await;
-        }
+        let may_pass =
+            |failure: &Failure| matches!(failure, Failure::Failed(_) | Failure::Wrong(_) | Failure::Replaced);
+        self.config.retry.run(&*self.config.timer, may_pass, read).await
     }
 }
 

@@ -155,25 +155,14 @@ impl Inner {
     pub(super) async fn retrying<T, F: Future<Output = Result<T, Failure>>>(
         &self,
         key: &Path,
-        mut read: impl FnMut() -> F,
+        read: impl FnMut() -> F,
     ) -> Result<T, Failure> {
-        let retry = &self.settings.retry;
-        let mut failures = 0;
-        loop {
-            let failure = match read().await {
-                Ok(read) => return Ok(read),
-                Err(failure) => failure,
-            };
-            failures += 1;
-            let again = matches!(failure, Failure::Failed(_) | Failure::Wrong(_));
-            if !again || failures >= retry.tries {
-                if let Failure::Wrong(what) = &failure {
-                    self.settings.observer.fault(&format!("{}/{key}", crate::layout::INDEX), what);
-                }
-                return Err(failure);
-            }
-            self.settings.timer.sleep(retry.wait(failures)).await;
+        let may_pass = |failure: &Failure| matches!(failure, Failure::Failed(_) | Failure::Wrong(_));
+        let read = self.settings.retry.run(&*self.settings.timer, may_pass, read).await;
+        if let Err(Failure::Wrong(what)) = &read {
+            self.settings.observer.fault(&format!("{}/{key}", crate::layout::INDEX), what);
         }
+        read
     }
 
     /// Reads a range of an object of the index, which may end beyond its end; and says how long the object is.
